@@ -1,0 +1,41 @@
+"""Errors that a person reads: one sentence, a hint, and the exit code that says whose turn it is.
+
+Exit codes (the contract with the panel and with scripts): 0 done or stopped on request,
+2 bad input or settings, 3 out of memory, 4 environment, 1 anything else.
+"""
+
+from __future__ import annotations
+
+
+class SwinSSLError(Exception):
+    """Base of all errors that are meant to be read by a user.
+
+    Args:
+        message: one plain sentence that names the file or the setting.
+        hint: what to do about it; may be empty.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class InputError(SwinSSLError):
+    """A file, folder or setting that cannot be used as it is."""
+
+    exit_code = 2
+
+
+class MemoryShortage(SwinSSLError):
+    """The job does not fit into the memory of the machine or the device."""
+
+    exit_code = 3
+
+
+class EnvironmentProblem(SwinSSLError):
+    """Something is missing around the job: a package, a device, a permission of the system."""
+
+    exit_code = 4
