@@ -32,8 +32,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the file from colleagues
+        temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:

@@ -1,0 +1,130 @@
+"""The presets: the same machinery with other settings, each value with its source.
+
+``paper`` follows the text of Tang et al. (CVPR 2022), ``official`` the public code with its oddities,
+``recommended`` is the default, ``quick`` is the smallest thing that shows every part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
+from SwinSSLLib.validation import build, merged
+
+# Window 4 instead of 7: the grid of 32 tokens divides by 4 without padding and a window holds 64 tokens
+# instead of 343, which makes a step on a laptop's CPU about ten times shorter (Testing/Benchmarks/quick_step.py).
+_QUICK_NETWORK = {"feature_size": 12, "window": 4}
+# 4 mm: 64 voxels span 256 mm, most of an abdomen, so that a small network sees organs in their places.
+_QUICK_INPUT = {"spacing": [4.0, 4.0, 4.0], "roi": [64, 64, 64]}
+
+PRETRAIN: dict[str, dict[str, Any]] = {
+    "recommended": {
+        # Spacing and window of fine-tuning (BTCV/utils/data_utils.py), so that the encoder meets the same values
+        # again; pooled heads instead of corner tokens; sub-volumes of mostly air are drawn again.
+    },
+    "paper": {
+        # Section 4.1 (implementation): AdamW 4e-4 / 1e-5 with warm-up 500, 450k steps, window -1000..1000;
+        # section 3.2: rotation about z, cutout of 30 %; section 3.3: one transposed convolution.
+        "input": {"hu_window": [-1000.0, 1000.0]},
+        "training": {"steps": 450_000, "batch": 4, "lr": 4e-4, "weight_decay": 1e-5, "warmup": 500},
+    },
+    "official": {
+        # Pretrain/utils/data_utils.py:72-91: no spacing, -1000..1000; utils/ops.py:17-75: U(0, 30 %) boxes of noise
+        # and a swap from another sample, turned in the Y-Z plane; models/ssl_head.py: corner tokens, "vae" decoder;
+        # main.py:174-177: 2 x 2 crops, 4e-4, weight decay 0.1, no clipping under AMP; best by reconstruction.
+        "input": {"spacing": None, "hu_window": [-1000.0, 1000.0]},
+        "views": {"rotation": "sagittal", "cutout": "official", "fill": "noise"},
+        "heads": {"pooling": "corner", "reconstruction": "vae"},
+        "training": {"steps": 100_000, "batch": 4, "lr": 4e-4, "weight_decay": 0.1, "clip": 0.0, "best": "inpaint"},
+        "most_air": 1.0,  # nothing is rejected
+    },
+    "quick": {
+        "network": _QUICK_NETWORK,
+        "input": _QUICK_INPUT,
+        "training": {
+            "steps": 150,
+            "batch": 4,
+            "lr": 1e-3,
+            "warmup": 10,
+            "validate_every": 25,
+            "checkpoint_every": 50,
+            "preview_every": 50,
+        },
+        "validation_share": 0.2,
+        "validation_sub_volumes": 16,
+    },
+}
+
+FINETUNE: dict[str, dict[str, Any]] = {
+    "recommended": {
+        # BTCV/main.py: AdamW 1e-4, weight decay 1e-5, warm-up 50 epochs of 24 cases, then cosine.
+        "training": {
+            "steps": 30_000,
+            "lr": 1e-4,
+            "warmup": 1_200,
+            "validate_every": 500,
+            "checkpoint_every": 500,
+            "best": "dice",
+        },
+    },
+    "paper": {
+        # Section 4.1: 5-fold BTCV, AdamW; the augmentations are those of the public code.
+        "patches": {"per_case": 4, "flip": 0.2, "flip_axes": [0, 1, 2], "rotate90": 0.2},
+        "training": {"steps": 120_000, "batch": 4, "lr": 1e-4, "warmup": 1_200, "clip": 0.0, "best": "dice"},
+    },
+    "official": {
+        "patches": {"per_case": 4, "flip": 0.2, "flip_axes": [0, 1, 2], "rotate90": 0.2},
+        "training": {"steps": 120_000, "batch": 4, "lr": 1e-4, "warmup": 1_200, "clip": 0.0, "best": "dice"},
+    },
+    "quick": {
+        "network": _QUICK_NETWORK,
+        "input": _QUICK_INPUT,
+        "training": {
+            "steps": 120,
+            "batch": 2,
+            "lr": 2e-3,
+            "warmup": 10,
+            "validate_every": 30,
+            "checkpoint_every": 30,
+            "best": "dice",
+        },
+        "overlap": 0.25,
+    },
+}
+
+PRESETS = ("recommended", "paper", "official", "quick")
+
+
+def pretrain_settings(
+    preset: str = "recommended", changes: Mapping[str, Any] | None = None, source: str = "the settings"
+) -> PretrainSettings:
+    """Settings of a pre-training run: a preset with changes laid over it.
+
+    Raises:
+        InputError: unknown preset or key, or impossible values (all of them listed).
+    """
+    return build(PretrainSettings, _with_changes(PRETRAIN, preset, changes), source)
+
+
+def finetune_settings(
+    preset: str = "recommended", changes: Mapping[str, Any] | None = None, source: str = "the settings"
+) -> FinetuneSettings:
+    """Settings of a fine-tuning run: a preset with changes laid over it.
+
+    Raises:
+        InputError: unknown preset or key, or impossible values (all of them listed).
+    """
+    base = merged({"training": {"best": "dice"}}, _with_changes(FINETUNE, preset, changes))
+    return build(FinetuneSettings, base, source)
+
+
+def _with_changes(
+    table: Mapping[str, dict[str, Any]], preset: str, changes: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    changes = dict(changes or {})
+    preset = str(changes.pop("preset", preset))
+    if preset not in table:
+        raise InputError(f"There is no preset {preset!r}.", f"Choose one of {', '.join(table)}.")
+    return {**merged(table[preset], changes), "preset": preset}
