@@ -1,0 +1,219 @@
+"""Sliding window with Gaussian blending that holds the class scores of one band of slices only.
+
+The usual implementations, MONAI's ``SlidingWindowInferer`` among them, keep the scores of the whole
+volume: 14 classes of a 512 x 512 x 1000 CT are 14 GiB in float32, plus as much again for the result.
+Here the windows are visited from the feet upwards. A slice that no later window can reach is
+finished: it is normalised and handed on, and its memory is used again. What is held is one band as
+high as a window, however long the volume is. Positions, weights and padding are MONAI's, so the
+scores are those of ``SlidingWindowInferer(mode="gaussian")``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from monai.data.utils import compute_importance_map, dense_patch_slices
+from torch import Tensor
+
+from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.settings import PRECISIONS
+
+#: Takes windows (B, 1, i, j, k) scaled to 0..1, returns class scores (B, C, i, j, k).
+Network = Callable[[Tensor], Tensor]
+Progress = Callable[[int, int], None]
+Stop = Callable[[], bool]
+Size = tuple[int, int, int]
+
+_AUTOCAST: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class Stopped(SwinSSLError):
+    """The work was stopped on request: nothing was written, nothing is wrong."""
+
+    exit_code = 0
+
+
+class Slab(NamedTuple):
+    """Finished scores of the slices ``start <= k < stop``.
+
+    ``scores`` is a view, shape (C, I, J, stop - start), float32, of memory that the next slab uses
+    again: read it or change it in place, but copy what you keep.
+    """
+
+    start: int
+    stop: int
+    scores: Tensor
+
+
+def scale_window(hu: Tensor, hu_window: Sequence[float]) -> Tensor:
+    """Scale HU so that the window's ends become 0 and 1, and cut off what lies beyond."""
+    low, high = hu_window
+    return hu.float().sub_(low).div_(high - low).clamp_(0.0, 1.0)
+
+
+def window_starts(size: Size, roi: Size, overlap: float) -> list[Size]:
+    """First voxels of the windows, sorted by k: those of MONAI's sliding window inference.
+
+    Args:
+        size: volume size, at least the roi along each axis.
+        roi: window size.
+        overlap: share of a window that its neighbour covers too, 0 <= overlap < 1.
+    """
+    # As monai.inferers.utils._get_scan_interval, which is private.
+    steps = [r if r == s else max(int(r * (1 - overlap)), 1) for r, s in zip(roi, size, strict=True)]
+    corners = [(int(i.start), int(j.start), int(k.start)) for i, j, k in dense_patch_slices(size, roi, steps)]
+    return sorted(corners, key=lambda corner: corner[2])
+
+
+def sliding_scores(
+    image: np.ndarray,
+    network: Network,
+    roi: Size,
+    *,
+    hu_window: Sequence[float],
+    overlap: float = 0.5,
+    batch: int = 1,
+    device: torch.device | str = "cpu",
+    precision: str = "32-true",
+    progress: Progress | None = None,
+    stop: Stop | None = None,
+) -> Iterator[Slab]:
+    """Run the network over a volume and yield its blended scores from the lowest slice to the highest.
+
+    Equal to MONAI's ``SlidingWindowInferer(roi, batch, overlap, mode="gaussian")`` on the scaled
+    volume, zero padding of volumes smaller than the roi included.
+
+    Args:
+        image: HU (I, J, K), any integer or float type; may be memory-mapped, one window is read at a time.
+        network: see ``Network``; called without gradients.
+        roi: window size in voxels.
+        hu_window: lower and upper HU that become 0 and 1.
+        overlap: share of a window that its neighbour covers too.
+        batch: windows per call of the network.
+        device: where the network runs; the band lies there too if it fits, else in main memory.
+        precision: one of ``settings.PRECISIONS``, Lightning Fabric's names.
+        progress: called with windows done and windows in all.
+        stop: asked before every call of the network.
+
+    Yields:
+        slabs that cover all K slices once, in order.
+
+    Raises:
+        Stopped: ``stop`` returned true.
+        InputError: overlap, batch or precision is not possible.
+    """
+    _check(overlap, batch, precision)
+    size = _three(image.shape)
+    padded = _three([max(s, r) for s, r in zip(size, roi, strict=True)])
+    before = _three([(p - s) // 2 for p, s in zip(padded, size, strict=True)])
+    starts = window_starts(padded, roi, overlap)
+    device = torch.device(device)
+    band = _Band(padded, roi, before, size)
+    done = 0
+    for k_start, group in groupby(starts, key=lambda start: start[2]):
+        yield from band.advance(k_start)
+        corners = list(group)
+        for first in range(0, len(corners), batch):
+            if stop is not None and stop():
+                raise Stopped("The segmentation was stopped on request; nothing was written.")
+            some = corners[first : first + batch]
+            crops = torch.stack([_crop(image, corner, roi, before, fill=hu_window[0]) for corner in some])
+            windows = scale_window(crops.to(device), hu_window)[:, None]
+            with torch.inference_mode(), _autocast(device, precision):
+                scores = network(windows)
+            for corner, score in zip(some, scores, strict=True):
+                band.add(corner, score.float())
+            done += len(some)
+            if progress is not None:
+                progress(done, len(starts))
+    yield from band.advance(padded[2])
+
+
+class _Band:
+    """Sums of weighted scores and of weights for the slices that windows still reach."""
+
+    def __init__(self, padded: Size, roi: Size, before: Size, size: Size) -> None:
+        self.padded, self.roi, self.before, self.size = padded, roi, before, size
+        self.start = 0
+        self.scores: Tensor | None = None
+        self.weights = torch.empty(0)
+        self.importance = torch.empty(0)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the sums; does not depend on the number of slices."""
+        return 0 if self.scores is None else self.scores.nbytes + self.weights.nbytes
+
+    def add(self, corner: Size, score: Tensor) -> None:
+        """Add one window's scores (C, i, j, k)."""
+        if self.scores is None:
+            self._allocate(score)
+        assert self.scores is not None
+        i, j, k = (slice(c, c + r) for c, r in zip((*corner[:2], corner[2] - self.start), self.roi, strict=True))
+        weighted = (score * self.importance).to(self.scores.device)
+        self.scores[:, k, j, i] += weighted.permute(0, 3, 2, 1)
+        self.weights[k, j, i] += self.importance.to(self.weights.device).permute(2, 1, 0)
+
+    def advance(self, start: int) -> Iterator[Slab]:
+        """Hand out the slices below ``start``, which no later window reaches, and move up."""
+        count = start - self.start
+        if self.scores is None or count == 0:
+            return
+        finished = self.scores[:, :count].div_(self.weights[:count])
+        first, last = max(self.start, self.before[2]), min(start, self.before[2] + self.size[2])
+        if first < last:
+            i, j = (slice(b, b + s) for b, s in zip(self.before[:2], self.size[:2], strict=True))
+            inside = finished[:, first - self.start : last - self.start, j, i]
+            yield Slab(first - self.before[2], last - self.before[2], inside.permute(0, 3, 2, 1))
+        for sums in (self.scores.transpose(0, 1), self.weights):
+            for k in range(sums.shape[0]):  # slice by slice, because source and target overlap
+                if k + count < sums.shape[0]:
+                    sums[k].copy_(sums[k + count])
+                else:
+                    sums[k].zero_()
+        self.start = start
+
+    def _allocate(self, score: Tensor) -> None:
+        classes, device = score.shape[0], score.device
+        # (C, k, j, i): a slice of one class is then laid out as SimpleITK wants it.
+        shape = (classes, self.roi[2], self.padded[1], self.padded[0])
+        if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < 2 * 4 * int(np.prod(shape)):
+            device = torch.device("cpu")
+        self.scores = torch.zeros(shape, device=device)
+        self.weights = torch.zeros(shape[1:], device=device)
+        self.importance = compute_importance_map(self.roi, mode="gaussian", device=score.device)
+
+
+def _crop(image: np.ndarray, corner: Size, roi: Size, before: Size, fill: float) -> Tensor:
+    """Read one window as float32; outside the image it is ``fill``, the HU that is scaled to 0."""
+    first = [c - b for c, b in zip(corner, before, strict=True)]
+    low = [max(f, 0) for f in first]
+    high = [min(f + r, s) for f, r, s in zip(first, roi, image.shape, strict=True)]
+    crop = np.full(roi, fill, np.float32)
+    target = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
+    crop[target] = image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    return torch.from_numpy(crop)
+
+
+def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    dtype = _AUTOCAST.get(precision)
+    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
+
+
+def _check(overlap: float, batch: int, precision: str) -> None:
+    if not 0 <= overlap < 1:
+        raise InputError(f"The overlap of windows is {overlap}, but must be at least 0 and below 1.")
+    if batch < 1:
+        raise InputError(f"The batch of windows is {batch}, but must be at least 1.")
+    if precision not in PRECISIONS:
+        raise InputError(f"The precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}.")
+
+
+def _three(numbers: Sequence[int]) -> Size:
+    i, j, k = (int(number) for number in numbers)
+    return i, j, k
