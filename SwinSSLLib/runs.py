@@ -250,10 +250,10 @@ class Reporter:
             if clock - self._last >= every or step == total:
                 self._tell_progress()
 
-    def metrics(self, step: int, **values: float) -> None:
-        """One ``metric`` event for each value; ``/`` in names is written as ``__`` in keywords."""
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """One ``metric`` event for each value, under its name ("train/inpaint", "validation/dice/liver")."""
         for name, value in values.items():
-            self.emit("metric", name=name.replace("__", "/"), value=float(value), step=step)
+            self.emit("metric", name=name, value=float(value), step=step)
 
     def _tell_progress(self) -> None:
         self._last = time.monotonic()

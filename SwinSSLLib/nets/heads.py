@@ -1,0 +1,92 @@
+"""Pre-training network: the Swin encoder with heads for rotation, contrast and reconstruction.
+
+Paper, section 3.3; official code: Pretrain/models/ssl_head.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from SwinSSLLib.nets.swin import build_encoder, deepest_channels
+from SwinSSLLib.settings import HeadSettings, NetworkSettings
+
+
+@dataclass(frozen=True)
+class SSLOutput:
+    """What the network says about N views.
+
+    Attributes:
+        rotation: (N, 4) logits of the rotation by 0, 90, 180, 270 degrees.
+        embedding: (N, contrast_channels), not normalised.
+        reconstruction: (N, in_channels, I, J, K).
+    """
+
+    rotation: Tensor
+    embedding: Tensor
+    reconstruction: Tensor
+
+
+class SSLNet(nn.Module):
+    """Encoder and the three heads.
+
+    The encoder's tensors are named ``swinViT.*``, exactly as inside MONAI's ``SwinUNETR``, so that what is
+    learned here is taken over there without renaming.
+
+    Args:
+        network: the encoder.
+        heads: ``pooling`` "mean" reads the average of the deepest tokens; "corner" reads token 0 for rotation
+            and token 1 for contrast, as the public code does (ssl_head.py:84-87).
+            ``reconstruction`` "transposed" is one transposed convolution with kernel and stride 32 (the paper
+            and the published weights); "vae" the public code's convolutions and trilinear upsampling.
+        checkpointing: trade time for memory in the encoder.
+    """
+
+    def __init__(self, network: NetworkSettings, heads: HeadSettings, *, checkpointing: bool = False) -> None:
+        super().__init__()
+        channels = deepest_channels(network)
+        self.pooling = heads.pooling
+        self.swinViT = build_encoder(network, checkpointing=checkpointing)
+        self.rotation_head = nn.Linear(channels, 4)
+        self.contrast_head = nn.Linear(channels, heads.contrast_channels)
+        if heads.reconstruction == "transposed":
+            self.reconstruction_head: nn.Module = nn.ConvTranspose3d(channels, network.in_channels, 32, stride=32)
+        else:
+            self.reconstruction_head = _upsampling_decoder(channels, network.in_channels)
+
+    def forward(self, views: Tensor) -> SSLOutput:
+        """Read N views (N, in_channels, I, J, K), each size a multiple of 32."""
+        features = self.swinViT(views)[4]  # (N, C, I/32, J/32, K/32), layer-normalised without affine
+        tokens = features.flatten(start_dim=2)  # (N, C, tokens)
+        if self.pooling == "mean":
+            for_rotation = for_contrast = tokens.mean(dim=2)
+        else:
+            for_rotation, for_contrast = tokens[:, :, 0], tokens[:, :, 1]
+        return SSLOutput(
+            rotation=self.rotation_head(for_rotation),
+            embedding=self.contrast_head(for_contrast),
+            reconstruction=self.reconstruction_head(features),
+        )
+
+
+def _upsampling_decoder(channels: int, out_channels: int) -> nn.Module:
+    """Five times convolution, instance norm, LeakyReLU, doubling; then 1x1 (ssl_head.py:47-71, "vae")."""
+    widths = [channels // 2**level for level in range(6)]
+    layers: list[nn.Module] = []
+    for wide, narrow in pairwise(widths):
+        layers += [
+            nn.Conv3d(wide, narrow, kernel_size=3, padding=1),
+            _InstanceNorm(narrow),
+            nn.LeakyReLU(),
+            nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False),
+        ]
+    return nn.Sequential(*layers, nn.Conv3d(widths[-1], out_channels, kernel_size=1))
+
+
+class _InstanceNorm(nn.InstanceNorm3d):
+    """Instance norm that lets a single token pass: of one voxel there is no variance to divide by."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x[0, 0].numel() == 1 else super().forward(x)
