@@ -1,0 +1,137 @@
+"""Sub-volumes out of the store: which one comes when is a pure function of the seed and the number of the draw.
+
+Nothing needs to be remembered to resume: draw number n is the same whenever, wherever and by how many
+threads it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import numpy as np
+
+from SwinSSLLib.data.store import Entry
+
+AIR = -1024
+_TRIES = 20
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SubVolume:
+    """A block of a CT as it lies in the store.
+
+    Attributes:
+        array: (I, J, K) int16 in HU.
+        entry: where it comes from.
+        corner: index of its first voxel in the entry; negative where it was padded with air.
+    """
+
+    array: np.ndarray
+    entry: Entry
+    corner: tuple[int, int, int]
+
+    @property
+    def ijk_to_ras(self) -> np.ndarray:
+        """(4, 4) affine of the block."""
+        affine = self.entry.ijk_to_ras.copy()
+        affine[:3, 3] += affine[:3, :3] @ np.asarray(self.corner, dtype=float)
+        return affine
+
+
+@dataclass(frozen=True)
+class SubVolumeSampler:
+    """Random sub-volumes of several CTs; every CT comes once in a round, in a new order each round.
+
+    Args:
+        entries: the CTs.
+        size: (I, J, K) in voxels. A smaller CT is padded with air on both sides.
+        seed: same seed, same draws.
+        air_below: HU below which a voxel counts as air.
+        most_air: a block with a larger share of air is drawn again (at most 20 times, the best is kept).
+    """
+
+    entries: Sequence[Entry]
+    size: tuple[int, int, int]
+    seed: int
+    air_below: float = -500.0
+    most_air: float = 1.0
+
+    def draw(self, number: int) -> SubVolume:
+        """Draw number ``number`` (0, 1, ...)."""
+        entry = self.entries[self._entry(number)]
+        image = entry.image()
+        random = np.random.default_rng([self.seed, 1, number])
+        best: SubVolume | None = None
+        least = np.inf
+        for _ in range(_TRIES if self.most_air < 1 else 1):
+            corner = tuple(
+                int(random.integers(0, have - want + 1)) if have >= want else -((want - have) // 2)
+                for have, want in zip(image.shape, self.size, strict=True)
+            )
+            block = cut(image, (corner[0], corner[1], corner[2]), self.size)
+            air = _air_share(block, image.shape, self.air_below)
+            if air < least:
+                best, least = SubVolume(block, entry, (corner[0], corner[1], corner[2])), air
+            if air <= self.most_air:
+                break
+        assert best is not None
+        return best
+
+    def _entry(self, number: int) -> int:
+        count = len(self.entries)
+        return int(_order(self.seed, number // count, count)[number % count])
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, round_number: int, count: int) -> np.ndarray:
+    return np.random.default_rng([seed, 2, round_number]).permutation(count)
+
+
+def cut(image: np.ndarray, corner: tuple[int, int, int], size: tuple[int, int, int], outside: int = AIR) -> np.ndarray:
+    """Copy a block out of an array; what lies outside of the array becomes ``outside``."""
+    block = np.full(size, outside, dtype=image.dtype)
+    source, target = [], []
+    for start, want, have in zip(corner, size, image.shape, strict=True):
+        first, last = max(start, 0), min(start + want, have)
+        source.append(slice(first, last))
+        target.append(slice(first - start, last - start))
+    block[tuple(target)] = image[tuple(source)]
+    return block
+
+
+def _air_share(block: np.ndarray, shape: tuple[int, ...], below: float) -> float:
+    """Share of air among the voxels that the CT really has (padding does not count)."""
+    real = np.prod([min(want, have) for want, have in zip(block.shape, shape, strict=True)])
+    tissue = np.count_nonzero(block >= below)
+    return float(1 - tissue / real)
+
+
+def ahead(draw: Callable[[int], T], numbers: Sequence[int] | range, workers: int) -> Iterator[T]:
+    """``draw(n)`` for each n in order, read ahead by some threads.
+
+    Args:
+        draw: a pure function of the number.
+        numbers: which, in order.
+        workers: threads; 0 draws in the caller's thread.
+    """
+    if workers == 0:
+        yield from map(draw, numbers)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="read-ahead") as pool:
+        waiting: list[Future[T]] = []
+        try:
+            for number in numbers:
+                waiting.append(pool.submit(draw, number))
+                if len(waiting) > 2 * workers:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
