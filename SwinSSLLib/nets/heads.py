@@ -5,8 +5,8 @@ Paper, section 3.3; official code: Pretrain/models/ssl_head.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
@@ -14,9 +14,8 @@ from SwinSSLLib.nets.swin import build_encoder, deepest_channels
 from SwinSSLLib.settings import HeadSettings, NetworkSettings
 
 
-@dataclass(frozen=True)
-class SSLOutput:
-    """What the network says about N views.
+class SSLOutput(NamedTuple):
+    """What the network says about N views (a tuple, because wrappers of mixed precision look into tuples).
 
     Attributes:
         rotation: (N, 4) logits of the rotation by 0, 90, 180, 270 degrees.

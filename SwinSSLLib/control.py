@@ -1,0 +1,66 @@
+"""How a running job is asked to stop: a signal, or a line on standard input from the process that started it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+
+class Control:
+    """Wishes of whoever started the job; a second interrupt ends it at once.
+
+    Args:
+        stdin: also read ``stop`` and ``preview`` from standard input, where end of file means that the parent
+            died and the job stops. Only for jobs started by a program that keeps the pipe open.
+        signals: listen to SIGINT and SIGTERM (main thread only).
+    """
+
+    def __init__(self, *, stdin: bool = False, signals: bool = False) -> None:
+        self._stop = threading.Event()
+        self._preview = threading.Event()
+        self._stdin = stdin
+        self._signals = signals and threading.current_thread() is threading.main_thread()
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Control:
+        if self._signals:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        if self._stdin:
+            threading.Thread(target=self._read, daemon=True, name="control").start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def stop(self) -> bool:
+        """Whether the job is to finish its step, save and end."""
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Ask the job to stop."""
+        self._stop.set()
+
+    def take_preview(self) -> bool:
+        """Whether a preview was asked for since the last call."""
+        asked = self._preview.is_set()
+        self._preview.clear()
+        return asked
+
+    def _on_signal(self, number: int, _: FrameType | None) -> None:
+        if self.stop:
+            raise KeyboardInterrupt
+        self._stop.set()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            if line.strip() == "stop":
+                self._stop.set()
+            elif line.strip() == "preview":
+                self._preview.set()
+        self._stop.set()

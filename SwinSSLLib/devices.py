@@ -1,0 +1,59 @@
+"""Devices, precision and processes, by Lightning Fabric."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from SwinSSLLib.errors import EnvironmentProblem
+from SwinSSLLib.settings import TrainingSettings
+
+
+def make_fabric(training: TrainingSettings) -> Fabric:
+    """The Fabric of a training run; under torchrun or SLURM it joins the processes that were started.
+
+    Raises:
+        EnvironmentProblem: the device asked for is not there, or does not know the precision.
+    """
+    device = available_device(training.device)
+    if training.precision == "16-mixed" and device == "cpu":
+        raise EnvironmentProblem("Precision 16-mixed needs a GPU.", "Use bf16-mixed or 32-true on a CPU.")
+    if device == "cuda" and training.precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
+        raise EnvironmentProblem("This GPU does not compute in bf16.", "Use precision 16-mixed or 32-true.")
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    options: dict[str, Any] = {"devices": local or training.devices}
+    if local:
+        options["num_nodes"] = max(1, world // local)
+    if world > 1 or training.devices > 1:
+        options["strategy"] = "ddp"
+    fabric = Fabric(accelerator=device, precision=training.precision, **options)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def available_device(wanted: str) -> str:
+    """``cuda``, ``mps`` or ``cpu``; ``auto`` takes the first that is there.
+
+    Raises:
+        EnvironmentProblem: a device was named that torch does not see.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return next(name for name, available in there.items() if available)
+    if not there[wanted]:
+        raise EnvironmentProblem(
+            f"The device {wanted!r} was asked for, but torch {torch.__version__} sees none.",
+            "Leave the device at 'auto', or install the torch build for your GPU; see `swinssl doctor`.",
+        )
+    return wanted
+
+
+def describe(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type

@@ -1,0 +1,282 @@
+"""The training loop, the same for pre-training and fine-tuning: steps, schedule, checkpoints, resume, stop.
+
+What differs stands in a :class:`Method`. A step is a pure function of the weights, the optimiser and its
+number, so a checkpoint needs to remember nothing else, and a resumed run ends bit-equal on a CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from SwinSSLLib import atomic
+from SwinSSLLib.control import Control
+from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
+
+#: Losses are told as means over this many steps, so that a GPU is not stopped at every one to be asked.
+TELL_EVERY = 10
+
+
+class Method(Protocol):
+    """What the loop needs to know about a job."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    #: Whether a larger value of the chosen validation metric is better.
+    larger_is_better: bool
+
+    def training_step(self, step: int, part: int) -> dict[str, Tensor]:
+        """Losses of one batch; ``total`` carries the gradient. ``part`` counts accumulated batches."""
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Metrics on the fixed validation set, by name."""
+
+    def preview(self, step: int) -> Path | None:
+        """Write a preview file and return it, or None where there is nothing to show."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands; all that a checkpoint holds beside weights and optimiser.
+
+    Attributes:
+        step: optimiser steps done.
+        best: best value of the chosen metric, None before the first validation.
+        best_step: where it was reached.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+
+
+def fit(
+    fabric: Fabric,
+    method: Method,
+    training: TrainingSettings,
+    run: RunFolder,
+    reporter: Reporter,
+    control: Control,
+    *,
+    resume: bool = False,
+) -> Progress:
+    """Train until the last step or until asked to stop; afterwards a checkpoint of that moment is on disk.
+
+    Returns:
+        How far it came: ``step < training.steps`` means that it was stopped.
+
+    Raises:
+        SwinSSLError: the loss is no longer a number; the last good checkpoint stays.
+        InputError: nothing usable to resume from, or the disk is full.
+    """
+    loop = _Loop(fabric, method, training, run, reporter, control)
+    progress = loop.restore() if resume else Progress()
+    reporter.state("running", total=training.steps)
+    reporter.progress(progress.step, training.steps)
+    if progress.step == 0:
+        loop.look(progress, checkpoint=False)
+    while progress.step < training.steps:
+        loop.step(progress)
+        stopping = loop.asked_to_stop(progress.step)
+        loop.look(progress, checkpoint=stopping or progress.step == training.steps)
+        if stopping:
+            break
+    return progress
+
+
+@dataclass
+class _Loop:
+    fabric: Fabric
+    method: Method
+    training: TrainingSettings
+    run: RunFolder
+    reporter: Reporter
+    control: Control
+
+    def __post_init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def step(self, progress: Progress) -> None:
+        """One optimiser step."""
+        method, training = self.method, self.training
+        for group in method.optimizer.param_groups:
+            group["lr"] = group.get("share", 1.0) * training.lr * schedule(progress.step, training)
+        for part in range(training.accumulate):
+            with self.fabric.no_backward_sync(method.module, enabled=part + 1 < training.accumulate):
+                losses = method.training_step(progress.step, part)
+                self.fabric.backward(losses["total"] / training.accumulate)
+            self._remember(losses)
+        if training.clip > 0:
+            self.fabric.clip_gradients(
+                method.module, method.optimizer, max_norm=training.clip, error_if_nonfinite=False
+            )
+        method.optimizer.step()
+        method.optimizer.zero_grad(set_to_none=True)
+        progress.step += 1
+        if progress.step % TELL_EVERY == 0 or progress.step == training.steps:
+            self._tell_losses(progress.step)
+        self.reporter.progress(progress.step, training.steps)
+
+    def look(self, progress: Progress, *, checkpoint: bool) -> None:
+        """Validate, show and save, each when it is its turn."""
+        step, training = progress.step, self.training
+        last = step == training.steps
+        if step % training.validate_every == 0 or last:
+            metrics = self.method.validate(step)
+            self.reporter.metrics(step, {f"validation/{name}": value for name, value in metrics.items()})
+            self._keep_best(progress, metrics)
+        if step % training.preview_every == 0 or last or self.control.take_preview():
+            self._show(step)
+        if checkpoint or (step and step % training.checkpoint_every == 0):
+            self._tell_losses(step)
+            self._save(progress)
+
+    def asked_to_stop(self, step: int) -> bool:
+        """Whether to stop now; all processes of a run agree."""
+        if self.fabric.world_size == 1:
+            return self.control.stop
+        if step % TELL_EVERY:
+            return False
+        wish = torch.tensor(float(self.control.stop), device=self.fabric.device)
+        return bool(self.fabric.all_reduce(wish, reduce_op="sum") > 0)  # type: ignore[operator]
+
+    def restore(self) -> Progress:
+        """Continue from the last good checkpoint."""
+        checkpoint = self._load()
+        self.method.module.load_state_dict(checkpoint["model"])
+        self.method.optimizer.load_state_dict(checkpoint["optimizer"])
+        precision = getattr(self.fabric.strategy, "precision", None)
+        if precision is not None and checkpoint["precision"]:
+            precision.load_state_dict(checkpoint["precision"])
+        return Progress(checkpoint["step"], checkpoint["best"], checkpoint["best_step"])
+
+    def _remember(self, losses: Mapping[str, Tensor]) -> None:
+        for name, value in losses.items():
+            value = value.detach()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._count += 1
+
+    def _tell_losses(self, step: int) -> None:
+        if not self._count:
+            return
+        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        self._sums, self._count = {}, 0
+        if not all(math.isfinite(value) for value in means.values()):
+            raise _diverged(step)
+        lr = self.method.optimizer.param_groups[0]["lr"]
+        self.reporter.metrics(step, {**{f"train/{name}": value for name, value in means.items()}, "train/lr": lr})
+
+    def _keep_best(self, progress: Progress, metrics: Mapping[str, float]) -> None:
+        value = metrics.get(self.training.best)
+        if value is None or not math.isfinite(value):
+            return
+        sign = 1 if self.method.larger_is_better else -1
+        if progress.best is None or sign * value > sign * progress.best:
+            progress.best, progress.best_step = value, progress.step
+            if progress.step:
+                self._write("best", progress)
+
+    def _show(self, step: int) -> None:
+        if self.fabric.is_global_zero:
+            file = self.method.preview(step)
+            if file:
+                self.reporter.emit("preview", file=file.relative_to(self.run.path).as_posix(), step=step)
+
+    def _save(self, progress: Progress) -> None:
+        # The losses of these weights are only known a step later; a broken set must not push out a good one.
+        if not all(bool(torch.isfinite(value).all()) for value in self.method.module.parameters()):
+            raise _diverged(progress.step)
+        if self.fabric.is_global_zero:
+            last, previous = self._file("last"), self._file("previous")
+            if last.exists():
+                last.replace(previous)
+        self._write("last", progress)
+        self.fabric.barrier()
+
+    def _write(self, name: str, progress: Progress) -> None:
+        if not self.fabric.is_global_zero:
+            return
+        precision = getattr(self.fabric.strategy, "precision", None)
+        content: dict[str, Any] = {
+            "format": 1,
+            "step": progress.step,
+            "best": progress.best,
+            "best_step": progress.best_step,
+            "model": self.method.module.state_dict(),
+            "optimizer": self.method.optimizer.state_dict(),
+            "precision": precision.state_dict() if precision is not None else {},
+        }
+        with atomic.replacing(self._file(name)) as file:
+            torch.save(content, file)
+        self.reporter.emit("checkpoint", file=f"checkpoints/{name}.ckpt", step=progress.step)
+
+    def _load(self) -> dict[str, Any]:
+        for name in ("last", "previous"):
+            file = self._file(name)
+            if not file.exists():
+                continue
+            try:
+                return load_checkpoint(file, self.fabric.device)
+            except InputError as error:
+                log.warning("%s", error.message)
+                self.reporter.emit("warning", message=f"{error.message} The one before it is tried.")
+        raise InputError(
+            f"{self.run.path} has no checkpoint to resume from.", "Start it anew in another folder; it had not got far."
+        )
+
+    def _file(self, name: str) -> Path:
+        return self.run.checkpoints / f"{name}.ckpt"
+
+
+def _diverged(step: int) -> SwinSSLError:
+    return SwinSSLError(
+        f"The training diverged: the loss or the weights are no longer numbers at step {step}.",
+        "Start again with a lower learning rate (--lr); the last checkpoint is from before that.",
+    )
+
+
+def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without executing anything that stands in it.
+
+    Raises:
+        InputError: truncated, damaged or not ours.
+    """
+    try:
+        content = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own kinds of damage
+        raise InputError(f"The checkpoint {file} is damaged ({type(error).__name__}).") from error
+    if not isinstance(content, dict) or not {"step", "model", "optimizer", "best", "best_step"} <= content.keys():
+        raise InputError(f"{file} is not a checkpoint of this program.")
+    return content
+
+
+def schedule(step: int, training: TrainingSettings) -> float:
+    """Share of the learning rate at a step: linear warm-up, then half a cosine to 0 (or constant).
+
+    MONAI's ``WarmupCosineSchedule`` begins at 0, so that its first step learns nothing; this one begins at
+    1 / warmup.
+    """
+    if step < training.warmup:
+        return (step + 1) / training.warmup
+    if training.schedule == "constant":
+        return 1.0
+    done = (step - training.warmup) / max(1, training.steps - training.warmup)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_optimizer(groups: list[dict[str, Any]], training: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW as in the paper; ``share`` of a group scales its learning rate."""
+    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay)

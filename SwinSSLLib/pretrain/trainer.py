@@ -1,0 +1,223 @@
+"""Pre-training from a list of unlabelled CTs to a model folder.
+
+Read :func:`pretrain` from top to bottom: that is the whole job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from SwinSSLLib.control import Control
+from SwinSSLLib.data.sampling import SubVolume, SubVolumeSampler, ahead
+from SwinSSLLib.data.store import Entry
+from SwinSSLLib.devices import describe, make_fabric
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.fitting import Progress, fit, make_optimizer
+from SwinSSLLib.models import make_card, save_model
+from SwinSSLLib.nets.heads import SSLNet
+from SwinSSLLib.nets.weights import Coverage, load_encoder
+from SwinSSLLib.pretrain.batches import to_input, two_views
+from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contrast, ssl_objectives
+from SwinSSLLib.pretrain.previews import write_preview
+from SwinSSLLib.pretrain.validation import Validation
+from SwinSSLLib.pretrain.views import source_size
+from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.settings import PretrainSettings
+from SwinSSLLib.validation import to_dict
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The CTs of a run, in the store.
+
+    Attributes:
+        training: what is learned from.
+        validation: what is kept aside; equal to ``training`` when there is only one CT.
+    """
+
+    training: Sequence[Entry]
+    validation: Sequence[Entry]
+
+
+def pretrain(
+    sources: Sources,
+    settings: PretrainSettings,
+    run: RunFolder,
+    reporter: Reporter,
+    control: Control,
+    *,
+    init: dict[str, Tensor] | None = None,
+    init_name: str = "",
+    resume: bool = False,
+    provenance: dict[str, Any] | None = None,
+) -> Progress:
+    """Pre-train on the sub-volumes of ``sources`` and leave a model folder in the run.
+
+    Args:
+        sources: CTs in the store, at the spacing of ``settings``.
+        settings: everything that can be chosen.
+        run: where to write; already created.
+        reporter: whom to tell (silent on all processes but the first).
+        control: who may stop it.
+        init: weights to start from; their encoder must fit whole.
+        init_name: what to call them.
+        resume: continue from the last checkpoint of the run.
+        provenance: goes into the model card.
+
+    Raises:
+        InputError: no CT is as large as one sub-volume.
+        SwinSSLError: see :func:`SwinSSLLib.fitting.fit`.
+    """
+    check_sizes(sources, settings, reporter)
+    fabric = make_fabric(settings.training)
+    reporter.state("starting", device=describe(fabric.device))
+    torch.manual_seed(settings.training.seed)
+    network = SSLNet(settings.network, settings.heads)
+    coverage = load_encoder(network, init, source=init_name) if init is not None else None
+    method = Pretraining(fabric, network, sources, settings, run)
+    reporter.emit("started", device=describe(fabric.device), **_first_words(method, sources, coverage))
+    progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
+    if fabric.is_global_zero:
+        _leave_model(run, method, settings, progress, provenance or {})
+    fabric.barrier()
+    return progress
+
+
+class Pretraining:
+    """The three proxy tasks as a :class:`SwinSSLLib.fitting.Method`."""
+
+    def __init__(
+        self, fabric: Fabric, network: SSLNet, sources: Sources, settings: PretrainSettings, run: RunFolder
+    ) -> None:
+        self.settings, self.run, self.fabric = settings, run, fabric
+        self.larger_is_better = settings.training.best == "rotation_accuracy"
+        parameters = list(network.parameters())
+        optimizer = make_optimizer([{"params": parameters}], settings.training)
+        self.module, self.optimizer = fabric.setup(network, optimizer)  # type: ignore[assignment]
+        self.gather = Gather() if fabric.world_size > 1 else None
+        self.sampler = SubVolumeSampler(
+            sources.training,
+            source_size(settings.input.roi, settings.views.rotation),
+            settings.training.seed,
+            settings.air_below,
+            settings.most_air,
+        )
+        self.validation = Validation(sources.validation, settings, self.negatives, fabric.device)
+        self._batches: Iterator[list[SubVolume]] | None = None
+        self._next = (-1, -1)
+
+    @property
+    def negatives(self) -> int:
+        """Sub-volumes N among which a partner is sought: the batch of all processes."""
+        return self.settings.training.batch * self.fabric.world_size
+
+    def training_step(self, step: int, part: int) -> dict[str, Tensor]:
+        """Two views of each sub-volume, one concatenated forward pass, three losses."""
+        sub_volumes = to_input(
+            [block.array for block in self._batch(step, part)], self.settings.input, self.fabric.device
+        )
+        views = two_views(sub_volumes, self.settings, self._generator(step, part))
+        losses = ssl_objectives(self.module(views.corrupted), views, self.settings.loss, self.gather)
+        return losses.by_name()
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Losses and accuracy on the fixed sub-volumes."""
+        return self.validation.measure(self.module)
+
+    def preview(self, step: int) -> Path:
+        """Pictures of the first fixed sub-volumes."""
+        shown = self.validation.show(self.module, self.settings.preview_sub_volumes)
+        return write_preview(self.run.previews, step, shown, self.settings.input.hu_window)
+
+    def _generator(self, step: int, part: int) -> torch.Generator:
+        """A fresh generator for each batch: the views depend on its number only."""
+        training = self.settings.training
+        number = (step * training.accumulate + part) * self.fabric.world_size + self.fabric.global_rank
+        return torch.Generator(self.fabric.device).manual_seed(training.seed * 2**31 + number)
+
+    def _batch(self, step: int, part: int) -> list[SubVolume]:
+        if self._batches is None or self._next != (step, part):
+            self._batches = self._read_ahead(step, part)
+        training = self.settings.training
+        self._next = (step, part + 1) if part + 1 < training.accumulate else (step + 1, 0)
+        return next(self._batches)
+
+    def _read_ahead(self, step: int, part: int) -> Iterator[list[SubVolume]]:
+        """Batches of this process from a given one on, blocks dealt out to the processes in turn."""
+        training, world, rank = self.settings.training, self.fabric.world_size, self.fabric.global_rank
+        first = step * training.accumulate + part
+        count = training.steps * training.accumulate - first
+        numbers = [
+            ((first + batch) * world + rank) * training.batch + index
+            for batch in range(count)
+            for index in range(training.batch)
+        ]
+        blocks = ahead(self.sampler.draw, numbers, training.workers)
+        for _ in range(count):
+            yield [next(blocks) for _ in range(training.batch)]
+
+
+def check_sizes(sources: Sources, settings: PretrainSettings, reporter: Reporter) -> None:
+    """Warn of CTs that must be padded, and refuse when no CT fills a sub-volume.
+
+    Raises:
+        InputError: names the first CT.
+    """
+    size = source_size(settings.input.roi, settings.views.rotation)
+    entries = {entry.key: entry for entry in (*sources.training, *sources.validation)}.values()
+    small = [entry for entry in entries if any(have < want for have, want in zip(entry.shape, size, strict=True))]
+    if small and len(small) == len(entries):
+        first = small[0]
+        raise InputError(
+            f"{first.source} is smaller than a sub-volume: {_extent(first.shape)} voxels after resampling, "
+            f"{_extent(size)} needed" + (f" (and so are all {len(entries)} volumes)." if len(entries) > 1 else "."),
+            "Choose a smaller input.roi (multiples of 32) or a finer input.spacing in a settings file, or other volumes.",
+        )
+    for entry in small:
+        reporter.emit(
+            "warning",
+            message=f"{entry.source} is smaller than a sub-volume ({_extent(entry.shape)} of {_extent(size)} voxels) "
+            "and is padded with air.",
+        )
+
+
+def _extent(size: Sequence[int]) -> str:
+    return " × ".join(map(str, size))
+
+
+def _first_words(method: Pretraining, sources: Sources, coverage: Coverage | None) -> dict[str, Any]:
+    """What job.json and the first event say about the run before the first step."""
+    chance = {
+        "rotation": CHANCE_ROTATION,
+        "rotation_accuracy": 0.25,
+        "contrast": chance_contrast(method.negatives),
+        **method.validation.mean_image_l1(),
+    }
+    words: dict[str, Any] = {
+        "chance": chance,
+        "training": [entry.name for entry in sources.training],
+        "validation": [entry.name for entry in sources.validation],
+    }
+    return words | ({"coverage": coverage.sentence()} if coverage else {})
+
+
+def _leave_model(
+    run: RunFolder, method: Pretraining, settings: PretrainSettings, progress: Progress, provenance: dict[str, Any]
+) -> None:
+    """Write the model folder: the encoder with its heads, as they are at the end."""
+    card = make_card(
+        "pretrained",
+        settings.network,
+        settings.input,
+        {**provenance, "steps": progress.step, "settings": to_dict(settings)},
+        heads=to_dict(settings.heads),
+        metrics={"validation": {**method.validation.measure(method.module), "sub_volumes": len(method.validation)}},
+    )
+    save_model(run.model, card, method.module.state_dict())
