@@ -31,15 +31,15 @@ from SwinSSLLib.data.phantom_frame import (
 )
 from SwinSSLLib.data.phantom_organs import Anatomist, paint_organs
 from SwinSSLLib.data.phantom_tissue import SmoothField, draw_enhancement, scanner_noise
-from SwinSSLLib.data.volumes import Volume, write_volume
+from SwinSSLLib.data.volumes import RAS_DIRECTION, Volume, write_volume
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.organs import ORGANS
 
 #: Default grid: 336 x 288 x 288 mm, the whole abdomen with the lung bases.
 SPACING = (3.0, 3.0, 3.0)
 SHAPE = (112, 96, 96)
-#: Directions of i, j, k in LPS: right, front, head.
-RAS_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+
+
 HU_FLOOR, HU_CEILING = -1024, 1500
 
 

@@ -1,0 +1,294 @@
+"""DICOM folders: which series are there, which files make up one, and whether slices are missing.
+
+ITK's GDCM decodes the files; the slices are sorted here by their position along the normal of the
+slice plane, because file names and instance numbers are no reliable order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
+
+from SwinSSLLib.data.formats import check_geometry
+from SwinSSLLib.errors import InputError
+
+SERIES_UID, STUDY_UID, INSTANCE_UID = "0020|000e", "0020|000d", "0008|0018"
+DESCRIPTION, MODALITY, PATIENT = "0008|103e", "0008|0060", "0010|0020"
+POSITION, ORIENTATION, PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
+
+#: A gap between slices may differ from the usual one by this share before the series is refused.
+UNEVEN = 0.25
+#: From this share on the reader is told.
+NOTICEABLE = 0.02
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What is needed from one DICOM file to put it in its place."""
+
+    path: Path
+    instance: str
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    size: tuple[int, ...]
+    spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of a DICOM folder.
+
+    Attributes:
+        uid: Series Instance UID.
+        description: Series Description, may be empty.
+        modality: such as CT, MR, PT.
+        slices: number of image files, or of frames of a multi-frame file.
+        patient: a digest of the Patient ID, never the ID itself; empty when there is none.
+        parts: its files, unsorted.
+    """
+
+    uid: str
+    description: str
+    modality: str
+    slices: int
+    patient: str = ""
+    parts: tuple[Slice, ...] = field(default=(), repr=False)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the series."""
+        return tuple(part.path for part in self.parts)
+
+    def __str__(self) -> str:
+        return f"{self.description or 'no description'} ({self.modality}, {self.slices} slices, {self.uid})"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file carries the DICOM preamble, or is taken for DICOM by GDCM without it."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[128:] == b"DICM":
+        return True
+    # very old files have no preamble; they start with a small group number
+    return len(start) > 8 and start[0] in (2, 8) and start[1] == 0 and _tags(path) is not None
+
+
+def list_series(folder: Path) -> list[Series]:
+    """The image series in a folder and the folders below it, most slices first.
+
+    Args:
+        folder: a folder, or one DICOM file (then the series of the files beside it).
+
+    Raises:
+        InputError: there is no DICOM image.
+    """
+    root = folder if folder.is_dir() else folder.parent
+    candidates = root.rglob("*") if folder.is_dir() else root.iterdir()
+    grouped: dict[str, list[tuple[Slice, dict[str, str]]]] = defaultdict(list)
+    for path in sorted(candidates):
+        if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR" and is_dicom(path):
+            tags = _tags(path)
+            if tags is not None:
+                grouped[tags[1].get(SERIES_UID, "")].append(tags)
+    if not grouped:
+        raise InputError(f"{folder} holds no DICOM image and no volume file.", "Choose a CT file or a DICOM folder.")
+    found = [_series(uid, members) for uid, members in grouped.items()]
+    return sorted(found, key=lambda series: (series.modality != "CT", -series.slices, series.uid))
+
+
+def choose_series(path: Path, wanted: str | None) -> tuple[Series, tuple[str, ...]]:
+    """Pick one series of a folder.
+
+    Args:
+        path: a DICOM folder, or one DICOM file, which means its series.
+        wanted: series UID, or (a part of) the description; None takes the CT series with most slices.
+
+    Returns:
+        The series, and a warning that lists the others where there was a choice.
+
+    Raises:
+        InputError: no series, or none or several fit ``wanted``.
+    """
+    every = list_series(path)
+    listing = "; ".join(str(series) for series in every)
+    if wanted is None and path.is_file():
+        mine = [series for series in every if path in series.files]
+        return (mine or every)[0], ()
+    if wanted is None:
+        if len(every) == 1:
+            return every[0], ()
+        return every[0], (f"{path.name} holds {len(every)} series; read: {every[0]}. All of them: {listing}.",)
+    text = wanted.strip().lower()
+    for fits in (
+        [s for s in every if s.uid == wanted.strip()],
+        [s for s in every if s.description.lower() == text],
+        [s for s in every if text and text in s.description.lower()],
+    ):
+        if len(fits) == 1:
+            return fits[0], ()
+        if fits:
+            break
+    raise InputError(
+        f"{path} holds {'several series' if fits else 'no series'} that fit{'' if fits else 's'} {wanted!r}.",
+        f"Name one of these by its UID: {listing}.",
+    )
+
+
+def read_series(series: Series, path: Path) -> tuple[sitk.Image, tuple[str, ...]]:
+    """Read the voxels of a series, slices in order along the normal of their plane.
+
+    Returns:
+        A 3D scalar image, and warnings.
+
+    Raises:
+        InputError: slices are missing, doubled, uneven or tilted, or a file is damaged.
+    """
+    if len(series.parts) == 1:
+        return _read_alone(series, path), ()
+    parts, warnings = _largest_stack(series, path)
+    positions = np.array([part.position for part in parts])
+    rows, columns = np.array(parts[0].orientation[:3]), np.array(parts[0].orientation[3:])
+    normal = np.cross(rows, columns)
+    along = positions @ normal
+    order = np.argsort(along, kind="stable")
+    gaps = np.diff(along[order])
+    step, notes = _even_step(gaps, series, path)
+    first, last = positions[order[0]], positions[order[-1]]
+    drift = np.linalg.norm((last - first) - normal * float((last - first) @ normal))
+    if drift > 0.01 * float(along[order[-1]] - along[order[0]]):
+        raise InputError(
+            f"{path}: the slices of {series.description or series.uid} are tilted against the table (gantry tilt).",
+            "Load it into 3D Slicer, which straightens it, and export it as NRRD.",
+        )
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(parts[n].path) for n in order])
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise _damaged(path) from error
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{path} holds colour pictures.", "Choose a CT series.")
+    spacing = (parts[0].spacing[0], parts[0].spacing[1], step)
+    direction = tuple(np.stack([rows, columns, normal], axis=1).ravel())
+    check_geometry(spacing, tuple(first), direction, path)
+    image.SetSpacing([float(s) for s in spacing])
+    image.SetOrigin([float(x) for x in first])
+    image.SetDirection([float(d) for d in direction])
+    return image, warnings + notes
+
+
+def _read_alone(series: Series, path: Path) -> sitk.Image:
+    """A series of one file: a multi-frame volume, or a single picture, which is refused."""
+    part = series.parts[0]
+    if len(part.size) < 3 or part.size[2] < 2:
+        raise InputError(
+            f"{path}: the series {series} has a single slice.", "Choose a series with several slices (--series)."
+        )
+    try:
+        image = sitk.ReadImage(part.path, imageIO="GDCMImageIO")
+    except RuntimeError as error:
+        raise _damaged(part.path) from error
+    check_geometry(image.GetSpacing(), image.GetOrigin(), image.GetDirection(), path)
+    return image
+
+
+def _largest_stack(series: Series, path: Path) -> tuple[list[Slice], tuple[str, ...]]:
+    """The files of one series that have one size and orientation; scouts stored with them are left out."""
+    unique = {part.instance or str(part.path): part for part in series.parts}  # copies of one file count once
+    stacks: dict[tuple[object, ...], list[Slice]] = defaultdict(list)
+    for part in unique.values():
+        if len(part.orientation) == 6 and len(part.position) == 3:
+            stacks[(part.size, part.spacing, tuple(np.round(part.orientation, 3)))].append(part)
+    if not stacks:
+        raise InputError(f"{path}: the files of {series} do not say where they lie.", "Choose another series.")
+    best = max(stacks.values(), key=len)
+    if len(best) < 2:
+        raise InputError(f"{path}: the series {series} has no two slices that fit together.", "Choose another series.")
+    left = len(unique) - len(best)
+    if left:
+        return best, (f"{path.name}: {left} pictures of another size or direction in the series were left out.",)
+    return best, ()
+
+
+def _even_step(gaps: np.ndarray, series: Series, path: Path) -> tuple[float, tuple[str, ...]]:
+    """The distance of the slices in mm; refuses a stack with holes or doubled positions."""
+    step = float(np.median(gaps))
+    what = series.description or series.uid
+    if step < 1e-3 or gaps.min() < 1e-3:
+        raise InputError(
+            f"{path}: {what} has several slices at one place (phases or time points in one series).",
+            "Export one phase as a series of its own.",
+        )
+    uneven = float(np.abs(gaps - step).max() / step)
+    if uneven > UNEVEN:
+        at = int(np.abs(gaps - step).argmax())
+        raise InputError(
+            f"{path}: slices of {what} are missing or uneven: after slice {at + 1} comes a gap of"
+            f" {gaps[at]:.2f} mm, the others are {step:.2f} mm.",
+            "Copy the whole series again.",
+        )
+    if uneven > NOTICEABLE:
+        return float(gaps.mean()), (
+            f"{path.name}: the slices of {what} are uneven by up to {uneven:.0%}; their mean distance"
+            f" of {gaps.mean():.2f} mm is used.",
+        )
+    return float(gaps.mean()), ()
+
+
+def _tags(path: Path) -> tuple[Slice, dict[str, str]] | None:
+    """Place and tags of one DICOM image file; None when it is no image."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(path)
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return None
+    tags = {
+        key: reader.GetMetaData(key).strip().strip("\0")
+        for key in (SERIES_UID, INSTANCE_UID, DESCRIPTION, MODALITY, PATIENT, POSITION, ORIENTATION)
+        if reader.HasMetaDataKey(key)
+    }
+    size = tuple(n for n in reader.GetSize())
+    return (
+        Slice(
+            path=path,
+            instance=tags.get(INSTANCE_UID, ""),
+            position=_floats(tags.get(POSITION, "")),
+            orientation=_floats(tags.get(ORIENTATION, "")),
+            size=size,
+            spacing=reader.GetSpacing()[:2],
+        ),
+        tags,
+    )
+
+
+def _series(uid: str, members: list[tuple[Slice, dict[str, str]]]) -> Series:
+    parts = tuple(part for part, _ in members)
+    tags = members[0][1]
+    patient = tags.get(PATIENT, "")
+    return Series(
+        uid=uid,
+        description=tags.get(DESCRIPTION, ""),
+        modality=tags.get(MODALITY, ""),
+        slices=sum(part.size[2] if len(part.size) > 2 else 1 for part in parts),
+        patient=hashlib.sha256(patient.encode()).hexdigest()[:16] if patient else "",
+        parts=parts,
+    )
+
+
+def _floats(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split("\\")) if text else ()
+    except ValueError:
+        return ()
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path} holds a DICOM file that is damaged or incomplete.", "Copy the series again.")
