@@ -6,15 +6,16 @@ threads it is made.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from SwinSSLLib.data.store import Entry
+from SwinSSLLib.settings import TrainingSettings
 
 AIR = -1024
 _TRIES = 20
@@ -85,11 +86,12 @@ class SubVolumeSampler:
 
     def _entry(self, number: int) -> int:
         count = len(self.entries)
-        return int(_order(self.seed, number // count, count)[number % count])
+        return int(order_of_round(self.seed, number // count, count)[number % count])
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, round_number: int, count: int) -> np.ndarray:
+def order_of_round(seed: int, round_number: int, count: int) -> np.ndarray:
+    """The order in which ``count`` CTs come in a round; every round has its own."""
     return np.random.default_rng([seed, 2, round_number]).permutation(count)
 
 
@@ -112,7 +114,7 @@ def _air_share(block: np.ndarray, shape: tuple[int, ...], below: float) -> float
     return float(1 - tissue / real)
 
 
-def ahead(draw: Callable[[int], T], numbers: Sequence[int] | range, workers: int) -> Iterator[T]:
+def ahead(draw: Callable[[int], T], numbers: Iterable[int], workers: int) -> Iterator[T]:
     """``draw(n)`` for each n in order, read ahead by some threads.
 
     Args:
@@ -135,3 +137,39 @@ def ahead(draw: Callable[[int], T], numbers: Sequence[int] | range, workers: int
         finally:
             for future in waiting:
                 future.cancel()
+
+
+class BatchReader(Generic[T]):
+    """Batches of draws for one process of a run, read ahead in order; a jump (after a resume) starts anew.
+
+    Draws are dealt out to the processes batch by batch, so that together they see every draw once.
+
+    Args:
+        draw: a pure function of the number of the draw.
+        training: batch size, accumulation, steps and threads.
+        world: number of processes.
+        rank: which of them this is.
+    """
+
+    def __init__(self, draw: Callable[[int], T], training: TrainingSettings, world: int, rank: int) -> None:
+        self._draw, self._training, self._world, self._rank = draw, training, world, rank
+        self._batches: Iterator[list[T]] = iter(())
+        self._next = -1
+
+    def batch(self, step: int, part: int) -> list[T]:
+        """The draws of accumulation part ``part`` of step ``step``."""
+        number = step * self._training.accumulate + part
+        if number != self._next:
+            self._batches = self._from(number)
+        self._next = number + 1
+        return next(self._batches)
+
+    def _from(self, first: int) -> Iterator[list[T]]:
+        size = self._training.batch
+        last = self._training.steps * self._training.accumulate
+        numbers = (
+            (number * self._world + self._rank) * size + index for number in range(first, last) for index in range(size)
+        )
+        draws = ahead(self._draw, numbers, self._training.workers)
+        for _ in range(first, last):
+            yield [next(draws) for _ in range(size)]

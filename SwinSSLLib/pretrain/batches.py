@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from SwinSSLLib.data.scaling import scale_window
 from SwinSSLLib.pretrain.views import Views, make_views
 from SwinSSLLib.settings import InputSettings, PretrainSettings
 
@@ -17,9 +18,8 @@ def to_input(blocks: Sequence[np.ndarray], settings: InputSettings, device: torc
 
     The int16 values travel; the arithmetic happens over there.
     """
-    low, high = settings.hu_window
     batch = torch.stack([torch.from_numpy(block) for block in blocks]).to(device)
-    return ((batch.float() - low) / (high - low)).clamp_(0, 1).unsqueeze(1)
+    return scale_window(batch.float(), settings.hu_window).unsqueeze(1)
 
 
 def two_views(sub_volumes: Tensor, settings: PretrainSettings, generator: torch.Generator) -> Views:

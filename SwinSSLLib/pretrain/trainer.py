@@ -5,7 +5,7 @@ Read :func:`pretrain` from top to bottom: that is the whole job.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from SwinSSLLib.control import Control
-from SwinSSLLib.data.sampling import SubVolume, SubVolumeSampler, ahead
+from SwinSSLLib.data.sampling import BatchReader, SubVolumeSampler
 from SwinSSLLib.data.store import Entry
 from SwinSSLLib.devices import describe, make_fabric
 from SwinSSLLib.errors import InputError
@@ -102,16 +102,15 @@ class Pretraining:
         optimizer = make_optimizer([{"params": parameters}], settings.training)
         self.module, self.optimizer = fabric.setup(network, optimizer)  # type: ignore[assignment]
         self.gather = Gather() if fabric.world_size > 1 else None
-        self.sampler = SubVolumeSampler(
+        sampler = SubVolumeSampler(
             sources.training,
             source_size(settings.input.roi, settings.views.rotation),
             settings.training.seed,
             settings.air_below,
             settings.most_air,
         )
+        self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
         self.validation = Validation(sources.validation, settings, self.negatives, fabric.device)
-        self._batches: Iterator[list[SubVolume]] | None = None
-        self._next = (-1, -1)
 
     @property
     def negatives(self) -> int:
@@ -121,7 +120,7 @@ class Pretraining:
     def training_step(self, step: int, part: int) -> dict[str, Tensor]:
         """Two views of each sub-volume, one concatenated forward pass, three losses."""
         sub_volumes = to_input(
-            [block.array for block in self._batch(step, part)], self.settings.input, self.fabric.device
+            [block.array for block in self.batches.batch(step, part)], self.settings.input, self.fabric.device
         )
         views = two_views(sub_volumes, self.settings, self._generator(step, part))
         losses = ssl_objectives(self.module(views.corrupted), views, self.settings.loss, self.gather)
@@ -142,27 +141,6 @@ class Pretraining:
         number = (step * training.accumulate + part) * self.fabric.world_size + self.fabric.global_rank
         return torch.Generator(self.fabric.device).manual_seed(training.seed * 2**31 + number)
 
-    def _batch(self, step: int, part: int) -> list[SubVolume]:
-        if self._batches is None or self._next != (step, part):
-            self._batches = self._read_ahead(step, part)
-        training = self.settings.training
-        self._next = (step, part + 1) if part + 1 < training.accumulate else (step + 1, 0)
-        return next(self._batches)
-
-    def _read_ahead(self, step: int, part: int) -> Iterator[list[SubVolume]]:
-        """Batches of this process from a given one on, blocks dealt out to the processes in turn."""
-        training, world, rank = self.settings.training, self.fabric.world_size, self.fabric.global_rank
-        first = step * training.accumulate + part
-        count = training.steps * training.accumulate - first
-        numbers = [
-            ((first + batch) * world + rank) * training.batch + index
-            for batch in range(count)
-            for index in range(training.batch)
-        ]
-        blocks = ahead(self.sampler.draw, numbers, training.workers)
-        for _ in range(count):
-            yield [next(blocks) for _ in range(training.batch)]
-
 
 def check_sizes(sources: Sources, settings: PretrainSettings, reporter: Reporter) -> None:
     """Warn of CTs that must be padded, and refuse when no CT fills a sub-volume.
@@ -178,7 +156,7 @@ def check_sizes(sources: Sources, settings: PretrainSettings, reporter: Reporter
         raise InputError(
             f"{first.source} is smaller than a sub-volume: {_extent(first.shape)} voxels after resampling, "
             f"{_extent(size)} needed" + (f" (and so are all {len(entries)} volumes)." if len(entries) > 1 else "."),
-            "Choose a smaller input.roi (multiples of 32) or a finer input.spacing in a settings file, or other volumes.",
+            "Choose a smaller input.roi (multiples of 32) or a finer input.spacing in a settings file, or other CTs.",
         )
     for entry in small:
         reporter.emit(

@@ -1,0 +1,183 @@
+"""Fine-tuning: from labelled CTs, and perhaps a pre-trained encoder, to an organ segmenter.
+
+Read :func:`finetune` from top to bottom: that is the whole job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from monai.losses import DiceCELoss
+from torch import Tensor, nn
+
+from SwinSSLLib.control import Control
+from SwinSSLLib.data.sampling import BatchReader
+from SwinSSLLib.data.store import Entry
+from SwinSSLLib.devices import describe, make_fabric
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.finetune.patches import PatchSampler
+from SwinSSLLib.finetune.validation import Validation
+from SwinSSLLib.fitting import Progress, fit, load_checkpoint, make_optimizer
+from SwinSSLLib.models import make_card, save_model
+from SwinSSLLib.nets.swin import build_segmenter
+from SwinSSLLib.nets.weights import ENCODER, Coverage, load_encoder
+from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.settings import FinetuneSettings
+from SwinSSLLib.validation import to_dict
+
+
+@dataclass(frozen=True)
+class LabelledSources:
+    """Labelled CTs of a run, in the store.
+
+    Attributes:
+        training: what is learned from.
+        validation: what the best model is chosen by.
+    """
+
+    training: Sequence[Entry]
+    validation: Sequence[Entry]
+
+
+@dataclass(frozen=True)
+class Init:
+    """Where the encoder starts from.
+
+    Attributes:
+        name: what to call it.
+        state: tensors by name.
+        force: accept less than the whole encoder.
+    """
+
+    name: str
+    state: dict[str, Tensor]
+    force: bool = False
+
+
+def finetune(
+    sources: LabelledSources,
+    settings: FinetuneSettings,
+    run: RunFolder,
+    reporter: Reporter,
+    control: Control,
+    *,
+    init: Init | None = None,
+    resume: bool = False,
+    provenance: dict[str, Any] | None = None,
+) -> Progress:
+    """Train Swin UNETR on labelled CTs and leave the best model of the run in its model folder.
+
+    Args:
+        sources: labelled CTs in the store, at the spacing of ``settings``.
+        settings: everything that can be chosen.
+        run: where to write; already created.
+        reporter: whom to tell.
+        control: who may stop it.
+        init: pre-trained encoder; None starts from scratch.
+        resume: continue from the last checkpoint of the run.
+        provenance: goes into the model card.
+
+    Raises:
+        InputError: no labelled CT, or the encoder does not arrive whole (unless forced).
+        SwinSSLError: see :func:`SwinSSLLib.fitting.fit`.
+    """
+    if not sources.training or not all(entry.labels for entry in (*sources.training, *sources.validation)):
+        raise InputError("Fine-tuning needs labelled CTs for training.", "Give pairs of image and label in a datalist.")
+    fabric = make_fabric(settings.training)
+    reporter.state("starting", device=describe(fabric.device))
+    torch.manual_seed(settings.training.seed)
+    network = build_segmenter(settings.network)
+    coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
+    method = Finetuning(fabric, network, sources, settings, run, pretrained=init is not None)
+    reporter.emit("started", device=describe(fabric.device), **_first_words(sources, init, coverage))
+    progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
+    if fabric.is_global_zero:
+        _leave_model(run, method, settings, progress, provenance or {}, coverage)
+    fabric.barrier()
+    return progress
+
+
+class Finetuning:
+    """Supervised segmentation as a :class:`SwinSSLLib.fitting.Method`."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: nn.Module,
+        sources: LabelledSources,
+        settings: FinetuneSettings,
+        run: RunFolder,
+        *,
+        pretrained: bool,
+    ) -> None:
+        self.settings, self.run, self.fabric = settings, run, fabric
+        self.larger_is_better = settings.training.best == "dice"
+        encoder = [value for name, value in network.named_parameters() if name.startswith(ENCODER)]
+        rest = [value for name, value in network.named_parameters() if not name.startswith(ENCODER)]
+        share = settings.encoder_lr if pretrained else 1.0
+        groups = [{"params": rest, "share": 1.0}, {"params": encoder, "share": share}]
+        self.module, self.optimizer = fabric.setup(network, make_optimizer(groups, settings.training))  # type: ignore[assignment]
+        self.loss = DiceCELoss(to_onehot_y=True, softmax=True)
+        sampler = PatchSampler(sources.training, settings)
+        self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
+        self.validation = Validation(sources.validation, settings, fabric.device)
+
+    def training_step(self, step: int, part: int) -> dict[str, Tensor]:
+        """Dice and cross entropy of one batch of patches."""
+        batch = self.batches.batch(step, part)
+        images = torch.stack([patch.image for patch in batch]).to(self.fabric.device)
+        labels = torch.stack([patch.labels for patch in batch]).to(self.fabric.device)
+        return {"total": self.loss(self.module(images), labels)}
+
+    def validate(self, step: int) -> dict[str, float]:
+        """Dice of each organ on the whole validation CTs."""
+        return self.validation.measure(self.module)
+
+    def preview(self, step: int) -> Path | None:
+        """The first validation CT with truth and prediction."""
+        return self.validation.show(self.module, self.run.previews, step)
+
+
+def _first_words(sources: LabelledSources, init: Init | None, coverage: Coverage | None) -> dict[str, Any]:
+    words: dict[str, Any] = {
+        "training": [entry.name for entry in sources.training],
+        "validation": [entry.name for entry in sources.validation],
+        "init": init.name if init else "scratch",
+    }
+    return words | ({"coverage": coverage.sentence()} if coverage else {})
+
+
+def _leave_model(
+    run: RunFolder,
+    method: Finetuning,
+    settings: FinetuneSettings,
+    progress: Progress,
+    provenance: dict[str, Any],
+    coverage: Coverage | None,
+) -> None:
+    """Write the model folder with the weights that did best in validation."""
+    best = run.checkpoints / "best.ckpt"
+    state, step = method.module.state_dict(), progress.step
+    if best.exists():
+        checkpoint = load_checkpoint(best)
+        state, step = checkpoint["model"], checkpoint["step"]
+    method.module.load_state_dict(state)
+    card = make_card(
+        "segmenter",
+        settings.network,
+        settings.input,
+        {
+            **provenance,
+            "steps": progress.step,
+            "best_step": step,
+            "encoder": coverage.sentence() if coverage else "from scratch",
+            "settings": to_dict(settings),
+        },
+        metrics={"validation": {**method.validation.measure(method.module), "cases": method.validation.names}},
+    )
+    save_model(run.model, card, state)
