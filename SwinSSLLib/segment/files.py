@@ -1,0 +1,182 @@
+"""Segmenting files: one CT or a whole folder, with label files and tables as the result."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from SwinSSLLib import __version__
+from SwinSSLLib.atomic import cannot_write
+from SwinSSLLib.data.volumes import is_volume_file, read_volume, volume_name
+from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.models import Model, load_model
+from SwinSSLLib.segment.pipeline import Options, Result, load_network, organs_of, segment_volume
+from SwinSSLLib.segment.results import SUFFIXES, label_suffix, write_labels, write_tables
+from SwinSSLLib.segment.windows import Network, Progress, Stop, Stopped
+
+log = logging.getLogger(__name__)
+
+#: Called with the number of the file (from 0), the number of files, the name, windows done and windows in all.
+FileProgress = Callable[[int, int, str, int, int], None]
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one input of :func:`segment_files`.
+
+    Attributes:
+        source: the input.
+        files: what was written: label file, JSON, CSV; empty after an error.
+        result: measures, time and warnings; None after an error. The voxels are in the label file.
+        error: what went wrong, or None.
+    """
+
+    source: Path
+    files: tuple[Path, ...] = ()
+    result: Result | None = None
+    error: SwinSSLError | None = None
+
+
+def segment_files(
+    inputs: Sequence[Path],
+    model: Path | Model,
+    out: Path,
+    options: Options | None = None,
+    *,
+    suffix: str = SUFFIXES[0],
+    series: str | None = None,
+    progress: FileProgress | None = None,
+    stop: Stop | None = None,
+) -> list[FileResult]:
+    """Segment CT files, DICOM folders or folders of CT files; the model is loaded once.
+
+    Beside every label file stand ``<name>.organs.json`` and ``<name>.organs.csv``. Every file is written whole or
+    not at all. With one input an error is raised; with several it is kept in its result and the others go on.
+
+    Args:
+        inputs: CT files, DICOM folders, or folders of CT files.
+        model: model or run folder, or a loaded model.
+        out: a label file (its ending chooses the format) for one CT, or a folder.
+        options: see :class:`Options`.
+        suffix: format of the label files if ``out`` is a folder.
+        series: DICOM series to read where a folder holds several.
+        progress: see :data:`FileProgress`.
+        stop: asked before every call of the network.
+
+    Raises:
+        InputError: an input, the model or the output cannot be used; told before anything is computed if possible.
+        Stopped: on request; what was written before stays.
+    """
+    sources = list_inputs(inputs)
+    targets = _targets(sources, out, suffix)
+    segmenter = _Segmenter.load(model, options or Options(), series)
+    results: list[FileResult] = []
+    for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        try:
+            results.append(segmenter(source, target, _of_file(progress, number, len(sources), source.name), stop))
+        except Stopped:
+            raise
+        except SwinSSLError as error:
+            if len(sources) == 1:
+                raise
+            log.warning("%s: %s", source, error)
+            results.append(FileResult(source, error=error))
+    return results
+
+
+def list_inputs(inputs: Sequence[Path]) -> list[Path]:
+    """Replace folders of volume files by these files; other folders stay and are read as DICOM.
+
+    Raises:
+        InputError: something is missing, or there is nothing to do.
+    """
+    found: list[Path] = []
+    for path in inputs:
+        if not path.exists():
+            raise InputError(f"{path} does not exist.", "Check the path.")
+        files = sorted(file for file in path.iterdir() if is_volume_file(file)) if path.is_dir() else []
+        found += files or [path]
+    if not found:
+        raise InputError("No CT was given.", "Name a CT file, a DICOM folder or a folder of CT files.")
+    return found
+
+
+@dataclass(frozen=True)
+class _Segmenter:
+    """A loaded model that turns one input into files."""
+
+    model: Model
+    network: Network
+    options: Options
+    series: str | None
+
+    @classmethod
+    def load(cls, model: Path | Model, options: Options, series: str | None) -> _Segmenter:
+        model = load_model(model) if isinstance(model, Path) else model
+        return cls(model, load_network(model, options), options, series)
+
+    def __call__(self, source: Path, target: Path, progress: Progress | None, stop: Stop | None) -> FileResult:
+        volume = read_volume(source, series=self.series)
+        result = segment_volume(volume, self.model.card, self.network, self.options, progress=progress, stop=stop)
+        write_labels(result.labels, organs_of(self.model.card), target)
+        record = {
+            "source": str(source),
+            "model": {"folder": str(self.model.folder), "sha256": self.model.card.get("sha256")},
+            "device": result.device,
+            "seconds": round(result.seconds, 2),
+            "warnings": list(result.warnings),
+            "swinssl": __version__,
+        }
+        return FileResult(source, (target, *write_tables(target, result.organs, record)), result)
+
+
+def _targets(sources: Sequence[Path], out: Path, suffix: str) -> list[Path]:
+    """The label file of every input; checks now what would otherwise fail after the computation."""
+    if label_suffix(Path(suffix)) != suffix:
+        raise InputError(f"{suffix!r} is no label format.", f"Use one of {', '.join(SUFFIXES)}.")
+    if label_suffix(out) and not out.is_dir():
+        if len(sources) > 1:
+            raise InputError(
+                f"{out} is one file, but {len(sources)} CTs are to be segmented.", "Name a folder with --out."
+            )
+        targets = [out]
+    else:
+        targets = [out / f"{name}{suffix}" for name in _unique_names(sources)]
+    for source, target in zip(sources, targets, strict=True):
+        if target.exists() and source.exists() and target.samefile(source):
+            raise InputError(f"{target} is the CT itself and would be overwritten.", "Choose another output.")
+    folder = targets[0].parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return targets
+
+
+def _unique_names(sources: Sequence[Path]) -> list[str]:
+    """File names without endings; inputs of equal names get their folder's name in front, then a number."""
+    names = [volume_name(source) for source in sources]
+    counts = Counter(names)
+    names = [
+        f"{source.absolute().parent.name}-{name}" if counts[name] > 1 else name
+        for source, name in zip(sources, names, strict=True)
+    ]
+    unique: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in unique:
+            number += 1
+            candidate = f"{name}-{number}"
+        unique.append(candidate)
+    return unique
+
+
+def _of_file(progress: FileProgress | None, number: int, files: int, name: str) -> Progress | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(number, files, name, done, total)
