@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from SwinSSLLib.data.dicom import list_series
+from SwinSSLLib.data.dicom import first_image
 from SwinSSLLib.data.volumes import is_volume_file, volume_name
 from SwinSSLLib.errors import InputError
 
@@ -73,7 +73,8 @@ def patient_of(path: Path) -> str:
 def make_case(image: Path, labels: Path | None = None, patient: str | None = None) -> Case:
     """A case with the patient that the rule above gives."""
     if patient is None and image.is_dir():
-        patient = next((f"dicom-{series.patient}" for series in list_series(image) if series.patient), None)
+        series = first_image(image)
+        patient = f"dicom-{series.patient}" if series is not None and series.patient else None
     return Case(image, labels, patient_of(image) if patient is None else patient, volume_name(image))
 
 
@@ -85,14 +86,16 @@ def settle_names(cases: Sequence[Case]) -> list[Case]:
     """
     names = Counter(case.name for case in cases)
     volumes = Counter(case.image.parent for case in cases)
+    crowded = {case.name for case in cases if volumes[case.image.parent] > 1}
     settled = []
     for case in cases:
         if names[case.name] > 1:
             folder = case.image.absolute().parent
-            alone = all(volumes[c.image.parent] == 1 for c in cases if c.name == case.name)
-            by_name = case.patient == patient_of(case.image)
-            patient = patient_of(folder) if alone and by_name else case.patient
-            case = replace(case, name=f"{folder.name}-{case.name}", patient=patient)
+            if case.name in crowded:
+                case = replace(case, name=f"{folder.name}-{case.name}")
+            else:
+                by_name = case.patient == patient_of(case.image)
+                case = replace(case, name=folder.name, patient=patient_of(folder) if by_name else case.patient)
         settled.append(case)
     if len(settled) > 1 and len({case.patient for case in settled}) == 1:
         settled = [
@@ -116,10 +119,10 @@ def folder_cases(folder: Path) -> list[Case]:
         raise InputError(f"{folder} is empty.", "Choose a folder with CT volumes.")
     cases = []
     for holder in holders:
-        try:
+        first = first_image(holder)
+        # a folder with one single-frame file is a scout or a dose report
+        if first is not None and (first.slices > 1 or sum(path.parent == holder for path in inside) > 1):
             cases.append(make_case(holder))
-        except InputError:
-            continue  # a folder with other things
     if not cases:
         raise InputError(f"{folder} holds no DICOM image and no volume file.", "Choose a folder with CT volumes.")
     return cases

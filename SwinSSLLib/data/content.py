@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from SwinSSLLib.data.headers import not_numbers
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.organs import CLASSES, ORGANS
 
@@ -31,10 +32,7 @@ def to_hounsfield(array: np.ndarray, source: object, name: str) -> tuple[np.ndar
     if np.issubdtype(array.dtype, np.floating):
         bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         if bad:
-            raise InputError(
-                f"{source} has {bad} voxels that are not numbers (NaN or infinite).",
-                "Replace them, for example by -1024, and try again.",
-            )
+            raise not_numbers(bad, source)
     low, high = float(array.min()), float(array.max())
     if low == high:
         raise InputError(f"{source} is empty: every voxel has the value {low:g}.", "Choose another volume.")

@@ -53,10 +53,11 @@ def read_json(path: Path, allow_outside: bool = False) -> tuple[Datalist, bool]:
     settled = settle_names(every)
     first, second = len(parts["training"]), len(parts["training"]) + len(parts["validation"])
     training, validation = settled[:first], settled[first:second]
-    both = sorted({case.patient for case in training} & {case.patient for case in validation})
+    learned = {case.patient for case in (*training, *settled[second:])}
+    both = sorted(learned & {case.patient for case in validation})
     if both:
         some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
-        warnings.append(f"{path.name}: {len(both)} patients train and validate at once ({some}).")
+        warnings.append(f"{path.name}: {len(both)} patients are both learned from and validated on ({some}).")
     unlabelled = [replace(case, labels=None) for case in settled[second:]]
     return Datalist(tuple(training), tuple(validation), tuple(unlabelled), tuple(warnings)), "validation" in content
 

@@ -101,6 +101,16 @@ def list_series(folder: Path) -> list[Series]:
     return sorted(found, key=lambda series: (series.modality != "CT", -series.slices, series.uid))
 
 
+def first_image(folder: Path) -> Series | None:
+    """A quick look: a series made of the first DICOM image found in a folder; None when there is none."""
+    for path in sorted(folder.iterdir() if folder.is_dir() else [folder]):
+        if path.is_file() and not path.name.startswith(".") and path.name.upper() != "DICOMDIR" and is_dicom(path):
+            tags = _tags(path)
+            if tags is not None:
+                return _series(tags[1].get(SERIES_UID, ""), [tags])
+    return None
+
+
 def choose_series(path: Path, wanted: str | None) -> tuple[Series, tuple[str, ...]]:
     """Pick one series of a folder.
 

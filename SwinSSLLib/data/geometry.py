@@ -136,10 +136,12 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
     resampler.SetOutputDirection(RAS_DIRECTION)
     resampler.SetInterpolator(sitk.sitkNearestNeighbor if labels else sitk.sitkLinear)
     resampler.SetDefaultPixelValue(0 if labels else AIR)
-    # ITK rounds when it goes back to integers
-    resampler.SetOutputPixelType(sitk.sitkUInt8 if labels else sitk.sitkInt16)
+    # ITK cuts off fractions on the way back to integers, so the rounding is done here
+    resampler.SetOutputPixelType(sitk.sitkUInt8 if labels else sitk.sitkFloat32)
     result = Volume.from_sitk(resampler.Execute(volume.to_sitk()), volume.name, volume.source, volume.warnings)
-    return replace(result, array=np.ascontiguousarray(result.array))
+    if not labels:
+        np.rint(result.array, out=result.array)
+    return replace(result, array=np.ascontiguousarray(result.array, dtype=dtype))
 
 
 def _closest_axes(axes: np.ndarray) -> list[int]:

@@ -1,0 +1,156 @@
+"""Entries of the store: the card of a prepared volume and the arrays beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from SwinSSLLib.data.fingerprints import file_digest
+from SwinSSLLib.data.geometry import Triple, Volume, affine
+from SwinSSLLib.errors import InputError
+
+IMAGE, LABELS, CARD = "image.npy", "labels.npy", "entry.json"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How volumes are prepared; the orientation is always RAS (right, front, head).
+
+    Attributes:
+        spacing: millimetres to the right, front and head; None keeps each volume's own.
+        version: raised when the preparation changes, so that old entries are not used.
+    """
+
+    spacing: Triple | None = (1.5, 1.5, 2.0)
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A prepared volume on disk. It holds no file open and no voxels.
+
+    Attributes:
+        key: name of its folder.
+        folder: where it is.
+        name: name of the source without ending.
+        source: the file or folder that it was made from.
+        shape: voxels (I, J, K) to the right, front and head.
+        spacing: millimetres.
+        origin: centre of the first voxel, LPS as in ITK.
+        direction: ITK direction, LPS.
+        content: digest of the source's voxels, whatever file format or axis order they came in.
+        labels: whether there is a label map.
+        warnings: what the reader of the CT should know.
+    """
+
+    key: str
+    folder: Path
+    name: str
+    source: Path
+    shape: tuple[int, int, int]
+    spacing: Triple
+    origin: Triple
+    direction: tuple[float, ...]
+    content: str
+    labels: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def ijk_to_ras(self) -> np.ndarray:
+        """The 4x4 affine from voxel index to millimetres RAS."""
+        return affine(self.spacing, self.origin, self.direction)
+
+    def image(self) -> np.ndarray:
+        """(I, J, K) int16 HU, read-only and memory-mapped; mapped anew by each call, unmapped when let go."""
+        return self._open(IMAGE)
+
+    def label_map(self) -> np.ndarray:
+        """(I, J, K) uint8 ids 0..13, read-only and memory-mapped.
+
+        Raises:
+            InputError: the entry has no labels.
+        """
+        if not self.labels:
+            raise InputError(f"{self.source} was stored without labels.", "Name its label map in the datalist.")
+        return self._open(LABELS)
+
+    def _open(self, file: str) -> np.ndarray:
+        try:
+            return np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(
+                f"The stored copy of {self.source} in {self.folder} is damaged or gone.",
+                "Start the job again: it is rebuilt from the source.",
+            ) from error
+
+
+def write_entry(folder: Path, arrays: dict[str, np.ndarray], card: dict[str, Any]) -> None:
+    """Write arrays and card to an empty folder, with the checksums of the arrays, flushed to the disk."""
+    card["files"] = {}
+    for name, array in arrays.items():
+        with (folder / name).open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        card["files"][name] = {"bytes": (folder / name).stat().st_size, "sha256": file_digest(folder / name)}
+    with (folder / CARD).open("w", encoding="utf-8") as text:
+        json.dump(card, text, indent=1)
+        text.flush()
+        os.fsync(text.fileno())
+
+
+def make_card(key: str, source: Path, image: Volume, content: str, recipe: Recipe, labels: bool) -> dict[str, Any]:
+    """The card of an entry, without the checksums."""
+    return {
+        "format": 1,
+        "key": key,
+        "name": image.name,
+        "source": str(source.absolute()),
+        "recipe": asdict(recipe),
+        "shape": list(image.shape),
+        "spacing": list(image.spacing),
+        "origin": list(image.origin),
+        "direction": list(image.direction),
+        "content": content,
+        "labels": labels,
+        "warnings": list(image.warnings),
+    }
+
+
+def entry_of(folder: Path, card: dict[str, Any]) -> Entry | None:
+    """The entry that a card describes; None when the card is not whole."""
+    try:
+        return Entry(
+            key=folder.name,
+            folder=folder,
+            name=str(card["name"]),
+            source=Path(card["source"]),
+            shape=_three(card["shape"], int),
+            spacing=_three(card["spacing"], float),
+            origin=_three(card["origin"], float),
+            direction=tuple(float(d) for d in card["direction"]),
+            content=str(card["content"]),
+            labels=bool(card["labels"]),
+            warnings=tuple(map(str, card["warnings"])),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _three(values: Any, kind: type) -> Any:
+    first, second, third = values
+    return kind(first), kind(second), kind(third)
+
+
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """The card in a folder; None when there is none or it cannot be read."""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return card if isinstance(card, dict) and card.get("format") == 1 else None
