@@ -20,6 +20,7 @@ from SwinSSLLib.data.headers import (
     check_nifti,
     check_plausible_size,
     damaged,
+    impossible_spacing,
     not_a,
     skewed,
 )
@@ -124,9 +125,7 @@ def check_geometry(
 ) -> None:
     """Refuse spacing that is not positive, and axes that are not at right angles."""
     if not all(0.001 < s < 1000 for s in spacing):
-        raise InputError(
-            f"{path} has an impossible voxel spacing of {join_numbers(spacing)} mm.", "Correct its header."
-        )
+        raise impossible_spacing(spacing, path)
     axes = np.reshape(direction, (3, 3))
     if not (np.isfinite(axes).all() and np.isfinite(origin).all()):
         raise InputError(f"{path} has no valid position in space.", "Correct its header.")

@@ -89,9 +89,7 @@ def _nifti_header(header: bytes, path: Path) -> _NiftiHeader:
     if not 1 <= count <= 7 or min(sizes[:count]) < 1 or bits < 1 or not 348 <= offset < 1e9:
         raise damaged(path)
     if not all(0 < s < np.inf for s in spacing[: min(count, 3)]):
-        raise InputError(
-            f"{path} has an impossible voxel spacing of {join_numbers(spacing)} mm.", "Correct its header."
-        )
+        raise impossible_spacing(spacing, path)
     voxels = 1
     for n in sizes[:count]:
         voxels *= n
