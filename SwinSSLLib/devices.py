@@ -30,7 +30,7 @@ def make_fabric(training: TrainingSettings) -> Fabric:
         options["num_nodes"] = max(1, world // local)
     if world > 1 or training.devices > 1:
         options["strategy"] = "ddp"
-    fabric = Fabric(accelerator=device, precision=training.precision, **options)  # type: ignore[arg-type]
+    fabric = Fabric(accelerator=device, precision=training.precision, **options)
     fabric.launch()
     return fabric
 

@@ -151,7 +151,7 @@ class _Loop:
         if step % TELL_EVERY:
             return False
         wish = torch.tensor(float(self.control.stop), device=self.fabric.device)
-        return bool(self.fabric.all_reduce(wish, reduce_op="sum") > 0)  # type: ignore[operator]
+        return bool(self.fabric.all_reduce(wish, reduce_op="sum") > 0)
 
     def restore(self) -> Progress:
         """Continue from the last good checkpoint."""

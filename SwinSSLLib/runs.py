@@ -250,6 +250,13 @@ class Reporter:
             if clock - self._last >= every or step == total:
                 self._tell_progress()
 
+    def stage(self, name: str, done: int, total: int) -> None:
+        """Progress of what comes before the first step (event ``progress`` with ``stage``); at most once a second."""
+        with self._lock:
+            if done in (0, total) or time.monotonic() - self._last >= 1.0:
+                self._last = time.monotonic()
+                self.emit("progress", stage=name, step=done, total=total, rate=None, seconds_left=None)
+
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """One ``metric`` event for each value, under its name ("train/inpaint", "validation/dice/liver")."""
         for name, value in values.items():

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.sampling import BatchReader
 from SwinSSLLib.data.store import Entry
-from SwinSSLLib.devices import describe, make_fabric
+from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
 from SwinSSLLib.finetune.validation import Validation
 from SwinSSLLib.fitting import Progress, fit, load_checkpoint, make_optimizer
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.swin import build_segmenter
-from SwinSSLLib.nets.weights import ENCODER, Coverage, load_encoder
+from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
 from SwinSSLLib.runs import Reporter, RunFolder
 from SwinSSLLib.settings import FinetuneSettings
 from SwinSSLLib.validation import to_dict
@@ -44,22 +44,8 @@ class LabelledSources:
     validation: Sequence[Entry]
 
 
-@dataclass(frozen=True)
-class Init:
-    """Where the encoder starts from.
-
-    Attributes:
-        name: what to call it.
-        state: tensors by name.
-        force: accept less than the whole encoder.
-    """
-
-    name: str
-    state: dict[str, Tensor]
-    force: bool = False
-
-
 def finetune(
+    fabric: Fabric,
     sources: LabelledSources,
     settings: FinetuneSettings,
     run: RunFolder,
@@ -73,6 +59,7 @@ def finetune(
     """Train Swin UNETR on labelled CTs and leave the best model of the run in its model folder.
 
     Args:
+        fabric: launched; devices, precision and processes.
         sources: labelled CTs in the store, at the spacing of ``settings``.
         settings: everything that can be chosen.
         run: where to write; already created.
@@ -88,7 +75,6 @@ def finetune(
     """
     if not sources.training or not all(entry.labels for entry in (*sources.training, *sources.validation)):
         raise InputError("Fine-tuning needs labelled CTs for training.", "Give pairs of image and label in a datalist.")
-    fabric = make_fabric(settings.training)
     reporter.state("starting", device=describe(fabric.device))
     torch.manual_seed(settings.training.seed)
     network = build_segmenter(settings.network)
@@ -121,7 +107,7 @@ class Finetuning:
         rest = [value for name, value in network.named_parameters() if not name.startswith(ENCODER)]
         share = settings.encoder_lr if pretrained else 1.0
         groups = [{"params": rest, "share": 1.0}, {"params": encoder, "share": share}]
-        self.module, self.optimizer = fabric.setup(network, make_optimizer(groups, settings.training))  # type: ignore[assignment]
+        self.module, self.optimizer = fabric.setup(network, make_optimizer(groups, settings.training))
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True)
         sampler = PatchSampler(sources.training, settings)
         self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)

@@ -17,6 +17,21 @@ ENCODER = "swinViT."
 
 
 @dataclass(frozen=True)
+class Init:
+    """Where the encoder starts from.
+
+    Attributes:
+        name: what to call it.
+        state: tensors by name.
+        force: accept less than the whole encoder.
+    """
+
+    name: str
+    state: dict[str, Tensor]
+    force: bool = False
+
+
+@dataclass(frozen=True)
 class Coverage:
     """What became of each tensor when weights were taken over.
 

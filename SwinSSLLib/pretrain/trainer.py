@@ -17,12 +17,12 @@ from torch import Tensor
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.sampling import BatchReader, SubVolumeSampler
 from SwinSSLLib.data.store import Entry
-from SwinSSLLib.devices import describe, make_fabric
+from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import Progress, fit, make_optimizer
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.heads import SSLNet
-from SwinSSLLib.nets.weights import Coverage, load_encoder
+from SwinSSLLib.nets.weights import Coverage, Init, load_encoder
 from SwinSSLLib.pretrain.batches import to_input, two_views
 from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contrast, ssl_objectives
 from SwinSSLLib.pretrain.previews import write_preview
@@ -47,27 +47,27 @@ class Sources:
 
 
 def pretrain(
+    fabric: Fabric,
     sources: Sources,
     settings: PretrainSettings,
     run: RunFolder,
     reporter: Reporter,
     control: Control,
     *,
-    init: dict[str, Tensor] | None = None,
-    init_name: str = "",
+    init: Init | None = None,
     resume: bool = False,
     provenance: dict[str, Any] | None = None,
 ) -> Progress:
     """Pre-train on the sub-volumes of ``sources`` and leave a model folder in the run.
 
     Args:
+        fabric: launched; devices, precision and processes.
         sources: CTs in the store, at the spacing of ``settings``.
         settings: everything that can be chosen.
         run: where to write; already created.
         reporter: whom to tell (silent on all processes but the first).
         control: who may stop it.
-        init: weights to start from; their encoder must fit whole.
-        init_name: what to call them.
+        init: weights to start from.
         resume: continue from the last checkpoint of the run.
         provenance: goes into the model card.
 
@@ -76,11 +76,10 @@ def pretrain(
         SwinSSLError: see :func:`SwinSSLLib.fitting.fit`.
     """
     check_sizes(sources, settings, reporter)
-    fabric = make_fabric(settings.training)
     reporter.state("starting", device=describe(fabric.device))
     torch.manual_seed(settings.training.seed)
     network = SSLNet(settings.network, settings.heads)
-    coverage = load_encoder(network, init, source=init_name) if init is not None else None
+    coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
     reporter.emit("started", device=describe(fabric.device), **_first_words(method, sources, coverage))
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
@@ -100,7 +99,7 @@ class Pretraining:
         self.larger_is_better = settings.training.best == "rotation_accuracy"
         parameters = list(network.parameters())
         optimizer = make_optimizer([{"params": parameters}], settings.training)
-        self.module, self.optimizer = fabric.setup(network, optimizer)  # type: ignore[assignment]
+        self.module, self.optimizer = fabric.setup(network, optimizer)
         self.gather = Gather() if fabric.world_size > 1 else None
         sampler = SubVolumeSampler(
             sources.training,

@@ -1,0 +1,99 @@
+"""Options that several commands share, and how they become settings."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.presets import PRESETS
+from SwinSSLLib.runs import RunFolder
+from SwinSSLLib.settings import read_settings_file
+from SwinSSLLib.validation import merged
+
+T = TypeVar("T")
+
+#: Options that people change often, and the setting that each one is.
+SHORT = {
+    "steps": "training.steps",
+    "batch": "training.batch",
+    "lr": "training.lr",
+    "seed": "training.seed",
+    "device": "training.device",
+    "devices": "training.devices",
+    "precision": "training.precision",
+}
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Options of pretrain, finetune and compare."""
+    parser.add_argument("-d", "--data", nargs="+", type=Path, metavar="PATH", help="a folder, files, or a dataset.json")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN", help="run folder to make")
+    parser.add_argument("-p", "--preset", choices=PRESETS, help="settings to begin with (default: recommended)")
+    parser.add_argument("-n", "--steps", type=int, help="training steps")
+    parser.add_argument("-b", "--batch", type=int, help="sub-volumes a step and process")
+    parser.add_argument("--lr", type=float, help="learning rate")
+    parser.add_argument("-s", "--seed", type=int, help="seed of everything random")
+    parser.add_argument("--device", help="auto, cpu, cuda or mps")
+    parser.add_argument("--devices", type=int, help="GPUs (or processes) of this machine; or use torchrun")
+    parser.add_argument("--precision", help="32-true, bf16-mixed or 16-mixed")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="settings file, .json or .toml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting, e.g. --set loss.contrast=0"
+    )
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared CTs are kept")
+    parser.add_argument("--skip-bad", action="store_true", help="leave unusable CTs out with a note")
+    parser.add_argument("--allow-outside", action="store_true", help="follow a datalist out of its own folder")
+    add_machine_options(parser)
+
+
+def add_machine_options(parser: argparse.ArgumentParser) -> None:
+    """Options for programs that call us."""
+    parser.add_argument("--json", action="store_true", help="events as JSON lines on standard output")
+    parser.add_argument("--control", action="store_true", help="read 'stop' from standard input; its end stops too")
+
+
+def make_settings(arguments: argparse.Namespace, build: Callable[..., T], run: RunFolder | None) -> T:
+    """Settings of a job: preset, settings file, --set and short options, each over the one before.
+
+    A run that is resumed begins with its own settings.
+
+    Raises:
+        InputError: all problems of the settings at once.
+    """
+    changes: dict[str, Any] = {}
+    if run is not None:
+        changes = run.job()["settings"]
+    source = "the settings"
+    if arguments.settings:
+        changes = merged(changes, read_settings_file(arguments.settings))
+        source = f"The settings file {arguments.settings}"
+    for assignment in arguments.set:
+        changes = merged(changes, _assigned(assignment))
+    for option, name in SHORT.items():
+        value = getattr(arguments, option)
+        if value is not None:
+            changes = merged(changes, _nested(name, value))
+    if arguments.preset:
+        changes = {**changes, "preset": arguments.preset}
+    return build(changes=changes, source=source)
+
+
+def _assigned(assignment: str) -> Mapping[str, Any]:
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise InputError(f"--set {assignment} is not NAME=VALUE.", "Write for example --set loss.contrast=0.")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return _nested(name.strip(), value)
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return dict(value)

@@ -1,0 +1,165 @@
+"""``swinssl segment`` and ``swinssl evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from SwinSSLLib.commands.console import Display, print_json
+from SwinSSLLib.commands.options import add_machine_options
+from SwinSSLLib.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from SwinSSLLib.evaluate.metrics import Evaluation
+    from SwinSSLLib.segment.files import FileResult
+    from SwinSSLLib.segment.results import OrganMeasure
+
+
+def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Describe the two commands."""
+    parser = add("segment", segment, "segment abdominal organs in CTs")
+    parser.add_argument("ct", nargs="+", type=Path, metavar="CT", help="CT files, DICOM folders, or folders of CTs")
+    parser.add_argument("-m", "--model", type=Path, required=True, help="model or run folder")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.seg.nrrd, .nii.gz, .nrrd, or a folder")
+    parser.add_argument("--format", default=".seg.nrrd", metavar="SUFFIX", help="format of the files in a folder")
+    parser.add_argument("--series", help="DICOM series, by UID or description")
+    parser.add_argument("--overlap", type=float, default=0.5, help="overlap of the windows (default 0.5)")
+    parser.add_argument("--batch", type=int, default=1, help="windows at a time")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+    add_machine_options(parser)
+    parser = add("evaluate", evaluate, "compare a segmentation with a reference: Dice, HD95, surface distance")
+    parser.add_argument("-p", "--prediction", type=Path, required=True, help="label file")
+    parser.add_argument("-r", "--reference", type=Path, required=True, help="label file on the same grid")
+    parser.add_argument("--tolerance", type=float, help="tolerance of the normalised surface distance in mm")
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+
+
+def segment(arguments: argparse.Namespace) -> int:
+    """Run ``swinssl segment``."""
+    from SwinSSLLib.control import Control
+    from SwinSSLLib.devices import available_device
+    from SwinSSLLib.segment.files import segment_files
+    from SwinSSLLib.segment.pipeline import Options
+
+    options = Options(arguments.overlap, arguments.batch, available_device(arguments.device), arguments.precision)
+    display = None if arguments.json else Display("Segmenting")
+
+    def advance(number: int, files: int, name: str, done: int, total: int) -> None:
+        if display:
+            display.advance(f"{name} ({number + 1} of {files})" if files > 1 else name, done, total)
+        else:
+            event = {"event": "progress", "file": name, "number": number, "files": files, "step": done, "total": total}
+            print_json(event)
+
+    with display or nullcontext(), Control(stdin=arguments.control, signals=True) as control:
+        results = segment_files(
+            arguments.ct,
+            arguments.model,
+            arguments.out,
+            options,
+            suffix=arguments.format,
+            series=arguments.series,
+            progress=advance,
+            stop=lambda: control.stop,
+        )
+    for result in results:
+        _tell_segmentation(result, display)
+    return max((result.error.exit_code for result in results if result.error), default=0)
+
+
+def _tell_segmentation(result: FileResult, display: Display | None) -> None:
+    if display is None:
+        print_json(_as_event(result))
+        return
+    if result.error:
+        display.console.print(f"[red]{result.error.message}[/] {result.error.hint}", soft_wrap=True)
+        return
+    assert result.result is not None
+    for warning in result.result.warnings:
+        display.console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
+    if not display.console.is_terminal and len(result.files) > 3:
+        return
+    display.console.print(_organ_table(str(result.source.name), result.result.organs))
+    display.console.print("  ".join(map(str, result.files)), soft_wrap=True)
+
+
+def _as_event(result: FileResult) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    if result.error:
+        error = result.error
+        return {
+            "event": "error",
+            "source": str(result.source),
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": error.exit_code,
+        }
+    assert result.result is not None
+    return {
+        "event": "finished",
+        "source": str(result.source),
+        "files": [str(file) for file in result.files],
+        "organs": [asdict(organ) for organ in result.result.organs],
+        "seconds": result.result.seconds,
+        "warnings": list(result.result.warnings),
+    }
+
+
+def _organ_table(title: str, organs: Sequence[OrganMeasure]) -> Table:
+    from rich.table import Table
+
+    table = Table("organ", title=title)
+    table.add_column("volume [mL]", justify="right")
+    table.add_column("mean HU", justify="right")
+    for organ in organs:
+        hu = "–" if organ.mean_hu is None else f"{organ.mean_hu:.0f}"
+        table.add_row(organ.name, f"{organ.volume_ml:,.1f}" if organ.present else "not found", hu)
+    return table
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    """Run ``swinssl evaluate``."""
+    from SwinSSLLib.evaluate.metrics import TOLERANCE, evaluate_files
+
+    tolerance = TOLERANCE if arguments.tolerance is None else arguments.tolerance
+    if tolerance <= 0:
+        raise InputError(f"A tolerance of {tolerance:g} mm is impossible.", "Choose one above 0.")
+    found = evaluate_files(arguments.prediction, arguments.reference, tolerance=tolerance)
+    if arguments.json:
+        print_json(found.to_dict())
+        return 0
+    console = Display("Evaluation").console
+    for warning in found.warnings:
+        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
+    console.print(score_table(found))
+    return 0
+
+
+def score_table(evaluation: Evaluation) -> Table:
+    """Scores of one case as a table."""
+    from rich.table import Table
+
+    table = Table("organ", title=evaluation.case)
+    for column in ("Dice", "HD95 [mm]", f"NSD at {evaluation.tolerance_mm:g} mm", "reference [mL]", "found [mL]"):
+        table.add_column(column, justify="right")
+
+    def text(value: float | None, digits: int) -> str:
+        return "–" if value is None else f"{value:.{digits}f}"
+
+    for score in evaluation.scores:
+        if score.state == "absent":
+            table.add_row(score.name, "absent", "–", "–", "–", "–", style="dim")
+            continue
+        numbers = (text(score.dice, 3), text(score.hd95_mm, 1), text(score.nsd, 3))
+        table.add_row(score.name, *numbers, f"{score.reference_ml:,.1f}", f"{score.prediction_ml:,.1f}")
+    mean = evaluation.mean
+    table.add_section()
+    table.add_row(f"mean of {mean.count}", text(mean.dice, 3), text(mean.hd95_mm, 1), text(mean.nsd, 3), "", "")
+    return table

@@ -1,0 +1,129 @@
+"""``swinssl pretrain`` and ``swinssl finetune``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from SwinSSLLib.commands.console import Display, print_json
+from SwinSSLLib.commands.options import add_training_options, make_settings
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.presets import finetune_settings, pretrain_settings
+from SwinSSLLib.runs import RunFolder
+from SwinSSLLib.validation import merged
+
+if TYPE_CHECKING:
+    from SwinSSLLib.fitting import Progress
+
+
+def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Describe the two commands."""
+    parser = add("pretrain", pretrain, "learn from unlabelled CTs: inpainting, contrast and rotation")
+    add_training_options(parser)
+    parser.add_argument("--init", type=Path, metavar="MODEL", help="go on from this model or run")
+    _add_resume(parser)
+    parser = add("finetune", finetune, "learn to segment organs from labelled CTs")
+    add_training_options(parser)
+    parser.add_argument("-i", "--init", metavar="MODEL", help="'scratch', or a model or run to take the encoder from")
+    _add_resume(parser)
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument("--force", action="store_true", help="accept an encoder that does not fit whole")
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
+
+
+def pretrain(arguments: argparse.Namespace) -> int:
+    """Run ``swinssl pretrain``."""
+    from SwinSSLLib.jobs import pretrain_job
+
+    run = _resumed(arguments)
+    build: Callable[..., Any] = pretrain_settings
+    init = _init(arguments, run)
+    if init is not None and run is None:
+        from SwinSSLLib.models import read_card
+
+        build = partial(with_network_of, read_card(init), pretrain_settings)
+    settings = make_settings(arguments, build, run)
+    return _run(arguments, run, init, "Pre-training", partial(pretrain_job, settings=settings))
+
+
+def finetune(arguments: argparse.Namespace) -> int:
+    """Run ``swinssl finetune``."""
+    from SwinSSLLib.jobs import finetune_job
+
+    run = _resumed(arguments)
+    init = _init(arguments, run)
+    build: Callable[..., Any] = finetune_settings
+    if init is not None and run is None:
+        from SwinSSLLib.models import read_card
+
+        build = partial(with_network_of, read_card(init), finetune_settings)
+    settings = make_settings(arguments, build, run)
+    return _run(arguments, run, init, "Fine-tuning", partial(finetune_job, settings=settings))
+
+
+def with_network_of(card: dict[str, Any], build: Callable[..., Any], changes: dict[str, Any], source: str) -> Any:
+    """Settings that fit a model: its network and its input, unless somebody says otherwise."""
+    network = {key: value for key, value in card["network"].items() if key != "out_channels"}
+    own = {key: card["input"][key] for key in ("spacing", "hu_window", "roi") if key in card["input"]}
+    return build(changes=merged({"network": network, "input": own}, changes), source=source)
+
+
+def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
+    run = RunFolder(arguments.out)
+    if not arguments.resume:
+        return None
+    if not RunFolder.is_run(run.path):
+        raise InputError(f"{run.path} holds no run that could be resumed.", "Check --out, or start without --resume.")
+    return run
+
+
+def _init(arguments: argparse.Namespace, run: RunFolder | None) -> Path | None:
+    given = arguments.init or (run.job().get("init") if run else None)
+    # A resumed run takes its weights from its checkpoint; what it began with is only remembered.
+    return None if run is not None or given in (None, "scratch") else Path(given)
+
+
+def _run(
+    arguments: argparse.Namespace, run: RunFolder | None, init: Path | None, title: str, start: Callable[..., Progress]
+) -> int:
+    from SwinSSLLib.control import Control
+    from SwinSSLLib.jobs import Job
+    from SwinSSLLib.preparing import Preparation
+
+    data: Sequence[Path] = arguments.data or [Path(path) for path in (run.job().get("data", []) if run else [])]
+    if not data:
+        raise InputError("There is no --data.", "Name a folder of CTs, CT files, or a dataset.json.")
+    preparation = Preparation(tuple(data), arguments.cache, arguments.skip_bad, arguments.allow_outside)
+    job = Job(arguments.out, preparation, init, arguments.force, run is not None)
+    first = os.environ.get("RANK", "0") == "0"
+    display = None if arguments.json else Display(title)
+    with display if display and first else nullcontext(), Control(stdin=arguments.control, signals=True) as control:
+        progress = start(job, sinks=(print_json if display is None else display,), control=control)
+    if first:
+        _finish(arguments, RunFolder(arguments.out), progress, display)
+    return 0
+
+
+def _finish(arguments: argparse.Namespace, run: RunFolder, progress: Progress, display: Display | None) -> None:
+    """Write the report and say where everything is."""
+    if not arguments.no_report:
+        from SwinSSLLib.evaluate.report import write_report
+
+        write_report(run.path)
+    if display is None:
+        return
+    total = run.status().get("total")
+    done = "Finished" if progress.step == total else f"Stopped after {progress.step:,} of {total:,} steps"
+    again = "" if progress.step == total else f"; continue with --resume --out {run.path}"
+    display.console.print(f"[bold]{done}[/]{again}")
+    display.console.print(f"  model   {run.model}", soft_wrap=True)
+    if not arguments.no_report:
+        display.console.print(f"  report  {run.report}", soft_wrap=True)

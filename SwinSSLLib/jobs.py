@@ -1,0 +1,238 @@
+"""Whole jobs: a run folder is made, the CTs are read, the network learns, the model is written.
+
+The command line, the panel's worker and the comparison all start jobs here. Whatever goes wrong ends as one
+sentence in the events, a state in status.json, a traceback in log.txt and a :class:`SwinSSLError` for the caller.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from SwinSSLLib import atomic
+from SwinSSLLib.control import Control
+from SwinSSLLib.data.datalists import Datalist
+from SwinSSLLib.devices import make_fabric
+from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError
+from SwinSSLLib.finetune.trainer import LabelledSources, finetune
+from SwinSSLLib.fitting import Progress
+from SwinSSLLib.models import load_model
+from SwinSSLLib.nets.weights import Init
+from SwinSSLLib.preparing import (
+    Preparation,
+    StoppedWhilePreparing,
+    inputs_record,
+    read_cases,
+    unlabelled_parts,
+    warn_of_duplicates,
+)
+from SwinSSLLib.pretrain.trainer import Sources, pretrain
+from SwinSSLLib.runs import Reporter, RunFolder, Sink
+from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
+from SwinSSLLib.validation import to_dict
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every training job is asked with.
+
+    Attributes:
+        out: run folder.
+        preparation: which CTs and how to read them.
+        init: model or run to start from; None for scratch.
+        force: accept an encoder that does not arrive whole.
+        resume: continue the run that is in ``out``.
+    """
+
+    out: Path
+    preparation: Preparation
+    init: Path | None = None
+    force: bool = False
+    resume: bool = False
+
+
+def pretrain_job(
+    job: Job, settings: PretrainSettings, sinks: Sequence[Sink] = (), control: Control | None = None
+) -> Progress:
+    """Pre-train; the result is in ``job.out``.
+
+    Raises:
+        SwinSSLError: with the exit code and the sentence for the user.
+    """
+    model = load_model(job.init) if job.init else None
+    listed = job.preparation.datalist(settings.training.seed, settings.validation_share)
+    training, validation = unlabelled_parts(listed, settings.validation_share, settings.training.seed)
+    control = control or Control()
+    with _running("pretrain", job, to_dict(settings), sinks) as (run, reporter):
+        fabric = make_fabric(settings.training)
+        entries = read_cases(
+            (*training, *validation), job.preparation, settings.input.spacing, fabric, reporter, control, labels=False
+        )
+        _tell_warnings(listed, reporter)
+        warn_of_duplicates(Datalist((), validation, training), entries, reporter)
+        sources = Sources(
+            [entries[case] for case in training if case in entries],
+            [entries[case] for case in validation if case in entries],
+        )
+        if not sources.validation:
+            reporter.emit("warning", message="There is only one patient: validation uses its CT too, at other places.")
+            sources = replace(sources, validation=sources.training)
+        _record(run, reporter, inputs=inputs_record(list(entries.values())))
+        return pretrain(
+            fabric,
+            sources,
+            settings,
+            run,
+            reporter,
+            control,
+            init=Init(str(job.init), model.state, job.force) if model else None,
+            resume=job.resume,
+            provenance=_provenance(run),
+        )
+
+
+def finetune_job(
+    job: Job, settings: FinetuneSettings, sinks: Sequence[Sink] = (), control: Control | None = None
+) -> Progress:
+    """Fine-tune; the result is in ``job.out``.
+
+    Raises:
+        SwinSSLError: with the exit code and the sentence for the user.
+    """
+    model = load_model(job.init) if job.init else None
+    listed = job.preparation.datalist(settings.training.seed, settings.validation_share)
+    if not listed.training:
+        raise InputError(
+            f"{', '.join(map(str, job.preparation.data))} names no CT with labels.",
+            'Give a datalist, a JSON file with "training": [{"image": "...", "label": "..."}].',
+        )
+    control = control or Control()
+    with _running("finetune", job, to_dict(settings), sinks) as (run, reporter):
+        fabric = make_fabric(settings.training)
+        cases = (*listed.training, *listed.validation)
+        entries = read_cases(cases, job.preparation, settings.input.spacing, fabric, reporter, control, labels=True)
+        _tell_warnings(listed, reporter)
+        warn_of_duplicates(replace(listed, unlabelled=()), entries, reporter)
+        if not listed.validation:
+            reporter.emit("warning", message="No labelled CT is kept aside: the last model is kept, not the best one.")
+        _record(run, reporter, inputs=inputs_record(list(entries.values())))
+        sources = LabelledSources(
+            [entries[case] for case in listed.training if case in entries],
+            [entries[case] for case in listed.validation if case in entries],
+        )
+        return finetune(
+            fabric,
+            sources,
+            settings,
+            run,
+            reporter,
+            control,
+            init=Init(str(job.init), model.state, job.force) if model else None,
+            resume=job.resume,
+            provenance=_provenance(run),
+        )
+
+
+@contextmanager
+def _running(
+    kind: str, job: Job, settings: dict[str, Any], sinks: Sequence[Sink]
+) -> Iterator[tuple[RunFolder, Reporter]]:
+    """Make or open the run folder, keep its log, and turn every ending into a state and an event."""
+    run, first = RunFolder(job.out), int(os.environ.get("RANK", "0")) == 0
+    if job.resume:
+        run.check_same(kind, settings)
+    elif first:
+        data = [str(path.absolute()) for path in job.preparation.data]
+        init = str(job.init.absolute()) if job.init else "scratch"
+        run.create(kind, settings, [], data=data, init=init)
+    with _logging_to(run, first), Reporter(run if first else None, tuple(sinks) if first else ()) as reporter:
+        reporter.state("starting")
+        try:
+            yield run, reporter
+        except StoppedWhilePreparing:
+            reporter.state("stopped")
+            raise
+        except BaseException as error:
+            problem = as_user_error(error, run)
+            log.exception("The %s job ended with an error.", kind)
+            reporter.emit("error", message=problem.message, hint=problem.hint, exit_code=problem.exit_code)
+            reporter.state("failed", error=problem.message)
+            raise problem from error
+        finished = run.status().get("step") == run.status().get("total") if first else True
+        reporter.state("finished" if finished else "stopped")
+        reporter.emit("finished" if finished else "stopped", model="model", report="report.html")
+
+
+def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSLError:
+    """The sentence for any error; what is not foreseen points to the log."""
+    if isinstance(error, SwinSSLError):
+        return error
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+        return MemoryShortage(
+            "The memory is too small for this job.",
+            "Use a smaller batch (--batch), a smaller input.roi, or a smaller network.feature_size; "
+            "then resume or start again.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        return atomic.cannot_write(Path(error.filename or (run.path if run else ".")), error)
+    if isinstance(error, KeyboardInterrupt):
+        return SwinSSLError("Interrupted; the last checkpoint is kept.", "Continue with --resume.")
+    where = f"The details are in {run.log_file}." if run else "Run it again with --debug to see the details."
+    return SwinSSLError(
+        f"Something went wrong inside: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+        where,
+    )
+
+
+@contextmanager
+def _logging_to(run: RunFolder, first: bool) -> Iterator[None]:
+    """Everything that is logged goes to log.txt; warnings of libraries too."""
+    if not first:
+        yield
+        return
+    handler = logging.FileHandler(run.log_file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _record(run: RunFolder, reporter: Reporter, **more: Any) -> None:
+    """Add to job.json what is only known once the CTs are read."""
+    if reporter.run:
+        atomic.write_json(run.job_file, {**run.job(), **more})
+
+
+def _tell_warnings(datalist: Datalist, reporter: Reporter) -> None:
+    for sentence in datalist.warnings:
+        reporter.emit("warning", message=sentence)
+
+
+def _provenance(run: RunFolder) -> dict[str, Any]:
+    """Where a model comes from, for its card."""
+    job = run.job()
+    return {
+        "created": job["created"],
+        "data": [{"name": Path(entry["path"]).name, "content": entry["content"]} for entry in job["inputs"]],
+        "init": job.get("init", "scratch"),
+        "versions": job["versions"],
+    }

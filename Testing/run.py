@@ -1,0 +1,129 @@
+"""Set up and run: ``python3 Testing/run.py demo`` and ``python3 Testing/run.py test``.
+
+Needs nothing but Python 3.11 or newer. It makes ``.venv`` in the clone and installs the versions that we test
+with (Testing/constraints.txt); when nothing has changed since the last call it starts at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+CONSTRAINTS = ROOT / "Testing" / "constraints.txt"
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+STAMP = VENV / "installed.txt"
+ORACLES = VENV / "oracles"
+#: A wheel that is only read by a test: the network before its patch merging changed.
+ORACLE_WHEELS = ("monai==1.4.0",)
+
+
+def main() -> int:
+    """Parse and run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("task", choices=("demo", "test", "check", "setup", "benchmark"))
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help="handed on, e.g. the name of a benchmark or a test")
+    arguments = parser.parse_args()
+    if sys.version_info < (3, 11):
+        print(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
+        return 4
+    rest: list[str] = arguments.rest
+    try:
+        set_up(develop=arguments.task != "demo")
+        return {"demo": demo, "test": test, "check": check, "setup": lambda _: 0, "benchmark": benchmark}[
+            arguments.task
+        ](rest)
+    except subprocess.CalledProcessError as error:
+        print(f"\nThis command failed (exit code {error.returncode}):\n  {' '.join(map(str, error.cmd))}")
+        return 4
+
+
+def set_up(*, develop: bool) -> None:
+    """Make ``.venv`` and install into it, unless that was done for these very files."""
+    extras = ("test", "develop") if develop else ()
+    wanted = _fingerprint(extras)
+    have = STAMP.read_text() if STAMP.exists() else ""
+    if PYTHON.exists() and (have == wanted or (not develop and have == _fingerprint(("test", "develop")))):
+        return
+    started = time.monotonic()
+    print(f"Setting up {VENV} (once; some minutes, about 2 GB) ...", flush=True)
+    if not PYTHON.exists():
+        venv.create(VENV, with_pip=True, clear=VENV.exists())
+    # torch alone first: with it in place, no other package asks for a build with gigabytes of CUDA libraries.
+    pip("install", _pinned("torch"))
+    target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+    pip("install", "-c", CONSTRAINTS, "-e", target)
+    if develop:
+        pip("download", "--no-deps", "-d", ORACLES, *ORACLE_WHEELS)
+    STAMP.write_text(wanted)
+    print(f"Set up in {time.monotonic() - started:.0f} s.\n", flush=True)
+
+
+def demo(rest: Sequence[str]) -> int:
+    """The main job on the embedded sample and on phantoms; everything lands in ``demo/``."""
+    out = ROOT / "demo"
+    if "--out" not in rest:
+        if out.exists():
+            shutil.rmtree(out)
+        rest = ["--out", str(out), *rest]
+    return run("-m", "SwinSSLLib", "demo", *rest)
+
+
+def test(rest: Sequence[str]) -> int:
+    """The whole suite, with what was skipped and why; ``rest`` goes to pytest."""
+    return run("-m", "pytest", *rest)
+
+
+def check(rest: Sequence[str]) -> int:
+    """Lint, format and types."""
+    results = [
+        run("-m", "ruff", "check", "."),
+        run("-m", "ruff", "format", "--check", "."),
+        run("-m", "mypy"),
+    ]
+    return max(results)
+
+
+def benchmark(rest: Sequence[str]) -> int:
+    """``run.py benchmark NAME``: a script of Testing/Benchmarks."""
+    known = sorted(path.stem for path in (ROOT / "Testing" / "Benchmarks").glob("*.py"))
+    if not rest or rest[0] not in known:
+        print(f"Name one of: {', '.join(known)}")
+        return 2
+    return run(ROOT / "Testing" / "Benchmarks" / f"{rest[0]}.py", *rest[1:])
+
+
+def run(*command: str | Path) -> int:
+    """Run Python of ``.venv`` in the clone; returns its exit code."""
+    return subprocess.run([PYTHON, *command], cwd=ROOT, check=False).returncode
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run pip of ``.venv``, showing the command and little else."""
+    print("  pip", *(str(argument).replace(str(ROOT), ".") for argument in arguments), flush=True)
+    quiet = ("-q", "--disable-pip-version-check")
+    subprocess.run([PYTHON, "-m", "pip", arguments[0], *quiet, *arguments[1:]], cwd=ROOT, check=True)
+
+
+def _pinned(name: str) -> str:
+    lines = CONSTRAINTS.read_text(encoding="utf-8").splitlines()
+    return next(line.strip() for line in lines if line.startswith(f"{name}=="))
+
+
+def _fingerprint(extras: Sequence[str]) -> str:
+    """Changes when what is to be installed changes."""
+    content = CONSTRAINTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + " ".join(ORACLE_WHEELS).encode()
+    return f"{hashlib.sha256(content).hexdigest()} {' '.join(extras)} {ROOT}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
