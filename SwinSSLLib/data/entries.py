@@ -66,7 +66,10 @@ class Entry:
         return affine(self.spacing, self.origin, self.direction)
 
     def image(self) -> np.ndarray:
-        """(I, J, K) int16 HU, read-only and memory-mapped; mapped anew by each call, unmapped when let go."""
+        """(I, J, K) int16 HU, read-only and memory-mapped.
+
+        Each call maps the file anew; the array holds one file open until it is let go.
+        """
         return self._open(IMAGE)
 
     def label_map(self) -> np.ndarray:
