@@ -20,6 +20,7 @@ import torch
 from monai.data.utils import compute_importance_map, dense_patch_slices
 from torch import Tensor
 
+from SwinSSLLib.data.scaling import scale_window
 from SwinSSLLib.errors import InputError, SwinSSLError
 from SwinSSLLib.settings import PRECISIONS
 
@@ -48,12 +49,6 @@ class Slab(NamedTuple):
     start: int
     stop: int
     scores: Tensor
-
-
-def scale_window(hu: Tensor, hu_window: Sequence[float]) -> Tensor:
-    """Scale HU so that the window's ends become 0 and 1, and cut off what lies beyond."""
-    low, high = hu_window
-    return hu.float().sub_(low).div_(high - low).clamp_(0.0, 1.0)
 
 
 def window_starts(size: Size, roi: Size, overlap: float) -> list[Size]:

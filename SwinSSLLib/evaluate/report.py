@@ -1,0 +1,163 @@
+"""The report of a run: one HTML file with curves, pictures, tables and provenance, that needs nothing beside it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from SwinSSLLib import __version__, atomic
+from SwinSSLLib.evaluate.html import Html, flat, join, missing, number, page, section, table, tag
+from SwinSSLLib.evaluate.record import Record
+from SwinSSLLib.evaluate.report_finetune import finetune_sections
+from SwinSSLLib.evaluate.report_parts import duration, tiles
+from SwinSSLLib.evaluate.report_pretrain import pretrain_sections
+
+_TITLES = {"pretrain": "Self-supervised pre-training", "finetune": "Fine-tuning for organ segmentation"}
+#: What the table of inputs shows, where the run knows it.
+_INPUT_COLUMNS = ("name", "path", "role", "labels", "shape", "size", "spacing", "sha256", "content")
+
+
+def write_report(run: Path, out: Path | None = None) -> Path:
+    """Write the report of a run, finished or not. What the run does not have is left out with a sentence.
+
+    Args:
+        run: a run folder.
+        out: where to write; ``report.html`` in the run if None.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: this is no run folder, or the file cannot be written.
+    """
+    record = Record.read(run)
+    sections = finetune_sections(record) if record.job.get("kind") == "finetune" else pretrain_sections(record)
+    title = f"{_title(record)}: {record.run.path.absolute().name}"
+    content = page(title, _header(record), _warnings(record), *sections, _provenance(record), _footer())
+    file = out or record.run.report
+    with atomic.replacing(file) as opened:
+        opened.write(content.encode())
+    return file
+
+
+def _title(record: Record) -> str:
+    kind = str(record.job.get("kind", "run"))
+    return _TITLES.get(kind, kind.capitalize())
+
+
+def _header(record: Record) -> Html:
+    status, job = record.status, record.job
+    total = status.get("total") or record.setting("training", "steps")
+    state = str(status.get("state", "not started"))
+    entries: list[tuple[str, object, object]] = [
+        ("State", tag("span", state, class_="bad" if state == "failed" else None), _resumed(record)),
+        ("Steps", f"{status.get('step', 0):,}", f"of {total:,}" if isinstance(total, int) else ""),
+        ("Time", duration(record.seconds), _rate(record)),
+        ("Device", str(record.started.get("device") or status.get("device") or "–"), status.get("host", "")),
+        ("CTs", str(len(job.get("inputs", [])) or "–"), _split(record)),
+        *_best(record),
+    ]
+    preset = record.setting("preset")
+    eyebrow = " · ".join(filter(None, [_title(record), f"preset {preset}" if preset else "", _day(job.get("created"))]))
+    return tag(
+        "header",
+        tag("p", eyebrow, class_="eyebrow"),
+        tag("h1", record.run.path.absolute().name),
+        tiles(entries),
+    )
+
+
+def _best(record: Record) -> list[tuple[str, object, object]]:
+    """The result in one or two figures."""
+    shown = [
+        ("validation/rotation_accuracy", "Rotation, unseen", True, "rotation_accuracy"),
+        ("validation/inpaint_masked", "Inpainting L1, removed voxels", False, "inpaint_masked"),
+        ("validation/dice", "Mean Dice, unseen", False, ""),
+    ]
+    entries: list[tuple[str, object, object]] = []
+    for name, title, percent, chance in shown:
+        points = record.metrics.get(name)
+        if points:
+            last = points[max(points)]
+            level = record.chance.get(chance)
+            value = f"{last:.0%}" if percent else number(last)
+            small = "" if level is None else f"chance {level:.0%}" if percent else f"mean image {level:.3f}"
+            entries.append((title, value, small))
+    return entries
+
+
+def _warnings(record: Record) -> Html:
+    told = record.warnings
+    if not told:
+        return Html("")
+    return section("Warnings", tag("ul", *(tag("li", sentence) for sentence in told)))
+
+
+def _provenance(record: Record) -> Html:
+    job = record.job
+    inputs = [entry for entry in job.get("inputs", []) if isinstance(entry, dict)]
+    versions = job.get("versions", {})
+    parts: list[Html] = []
+    if inputs:
+        columns = [key for key in _INPUT_COLUMNS if any(entry.get(key) not in (None, "") for entry in inputs)]
+        rows = [[_cell(key, entry.get(key)) for key in columns] for entry in inputs]
+        parts.append(_folded(f"Inputs ({len(inputs)})", table(columns, rows), open_=len(inputs) <= 20))
+    else:
+        parts.append(missing("The run does not say what it was made from."))
+    if job.get("settings"):
+        parts.append(_folded("Settings", table([], flat(job["settings"]), class_="names")))
+    parts.append(_folded("Versions", table([], [(k, str(v)) for k, v in versions.items()], class_="names")))
+    rest = {k: v for k, v in job.items() if k not in ("settings", "inputs", "versions", "chance")}
+    if record.card.get("sha256"):
+        rest["model sha256"] = record.card["sha256"]
+    parts.append(_folded("Job", table([], flat(rest), class_="names")))
+    lead = "Enough to run it again: the same settings, inputs and versions give the same result on one CPU."
+    return section("Settings and provenance", *parts, lead=lead)
+
+
+def _folded(title: str, content: Html, *, open_: bool = False) -> Html:
+    return tag("details", tag("summary", title), content, open="" if open_ else None)
+
+
+def _cell(key: str, value: Any) -> object:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key in ("sha256", "content"):
+        return tag("code", str(value)[:12], title=str(value))
+    if isinstance(value, list | tuple):
+        return " × ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in value)
+    return str(value)
+
+
+def _footer() -> Html:
+    words = f"SwinSSL {__version__}. For research only: nothing here is a medical device or a diagnosis."
+    return tag("footer", join([words]))
+
+
+def _resumed(record: Record) -> str:
+    return f"resumed {record.starts - 1}×" if record.starts > 1 else ""
+
+
+def _split(record: Record) -> str:
+    """How the CTs were divided, where the first event tells."""
+    training, validation = (record.started.get(key) for key in ("training", "validation"))
+    if not isinstance(training, list) or not isinstance(validation, list):
+        return ""
+    return f"{len(training)} to learn from, {len(validation)} kept aside"
+
+
+def _rate(record: Record) -> str:
+    rate = record.status.get("rate")
+    if not rate:
+        return ""
+    return f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s a step"
+
+
+def _day(created: Any) -> str:
+    try:
+        return datetime.fromisoformat(str(created)).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return ""
