@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("task", choices=("demo", "test", "check", "setup", "benchmark"))
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="handed on, e.g. the name of a benchmark or a test")
     arguments = parser.parse_args()
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this may have an older one
         print(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}.")
         return 4
     rest: list[str] = arguments.rest

@@ -72,7 +72,7 @@ class SSLNet(nn.Module):
 
 def _upsampling_decoder(channels: int, out_channels: int) -> nn.Module:
     """Five times convolution, instance norm, LeakyReLU, doubling; then 1x1 (ssl_head.py:47-71, "vae")."""
-    widths = [channels // 2**level for level in range(6)]
+    widths = [*(channels // 2**level for level in range(5)), channels // 16]
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(widths):
         layers += [

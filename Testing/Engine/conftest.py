@@ -1,0 +1,99 @@
+"""What several tests start from. Names read as sentences: a test takes ``a_cohort`` or ``a_pretrained_run``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Two cores are shared by everything; set before torch is imported anywhere.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+#: The smallest network and sub-volume that train: for behaviour, not for quality.
+TINY: dict[str, Any] = {
+    "network": {"feature_size": 12, "window": 4, "num_heads": [1, 2, 4, 8]},
+    "input": {"spacing": [8.0, 8.0, 8.0], "roi": [32, 32, 32]},
+    "training": {
+        "steps": 4,
+        "batch": 2,
+        "warmup": 1,
+        "validate_every": 2,
+        "checkpoint_every": 2,
+        "preview_every": 2,
+        "workers": 1,
+        "device": "cpu",
+    },
+    "validation_sub_volumes": 4,
+    "preview_sub_volumes": 2,
+}
+TINY_FINETUNE: dict[str, Any] = {
+    "network": TINY["network"],
+    "input": {"spacing": [8.0, 8.0, 8.0], "roi": [64, 32, 32]},
+    "training": {**TINY["training"], "best": "dice"},
+    "overlap": 0.0,
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """No test reads or fills the cache of whoever runs it."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["SWINSSL_CACHE"] = str(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def a_cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of six coarse phantoms: two for training, one for validation, three unlabelled."""
+    from SwinSSLLib.data.phantom import write_cohort
+
+    folder = tmp_path_factory.mktemp("cohort")
+    write_cohort(6, 5, folder, spacing=(8.0, 8.0, 8.0), shape=(42, 36, 36), split=(2, 1, 3))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def a_pretrained_run(tmp_path_factory: pytest.TempPathFactory, a_cohort: Path) -> Path:
+    """A finished pre-training run of four steps."""
+    out = tmp_path_factory.mktemp("runs") / "pretrained"
+    pretrain(a_cohort, out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def a_segmenter(tmp_path_factory: pytest.TempPathFactory, a_cohort: Path, a_pretrained_run: Path) -> Path:
+    """A finished fine-tuning run of four steps."""
+    out = tmp_path_factory.mktemp("runs") / "segmenter"
+    finetune(a_cohort, out, init=a_pretrained_run)
+    return out
+
+
+def pretrain(data: Path, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> Any:
+    """Run a pre-training job with :data:`TINY` settings."""
+    from SwinSSLLib.jobs import pretrain_job
+    from SwinSSLLib.presets import pretrain_settings
+    from SwinSSLLib.validation import merged
+
+    job, more = _job(data, out, options)
+    return pretrain_job(job, pretrain_settings("quick", merged(TINY, changes or {})), **more)
+
+
+def finetune(data: Path, out: Path, changes: dict[str, Any] | None = None, **options: Any) -> Any:
+    """Run a fine-tuning job with :data:`TINY_FINETUNE` settings."""
+    from SwinSSLLib.jobs import finetune_job
+    from SwinSSLLib.presets import finetune_settings
+    from SwinSSLLib.validation import merged
+
+    job, more = _job(data, out, options)
+    return finetune_job(job, finetune_settings("quick", merged(TINY_FINETUNE, changes or {})), **more)
+
+
+def _job(data: Path, out: Path, options: dict[str, Any]) -> Any:
+    from SwinSSLLib.jobs import Job
+    from SwinSSLLib.preparing import Preparation
+
+    own = {name: options.pop(name) for name in ("init", "force", "resume") if name in options}
+    return Job(out, Preparation((data,)), **own), options

@@ -1,0 +1,118 @@
+"""The run folder: readers that come late, writers that die, folders that hold something else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+import pytest
+
+from SwinSSLLib import atomic
+from SwinSSLLib.errors import InputError
+from SwinSSLLib.runs import Reporter, RunFolder, read_events
+
+
+@pytest.fixture
+def a_run(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    run.create("pretrain", {"training": {"steps": 3}, "seed": 0}, [])
+    return run
+
+
+def test_a_reader_follows_a_growing_file(tmp_path):
+    file = tmp_path / "events.jsonl"
+    assert read_events(file) == ([], 0)
+    file.write_bytes(b'{"event": "started"}\n{"event": "prog')
+    first, offset = read_events(file)
+    assert [event["event"] for event in first] == ["started"]
+    with file.open("ab") as opened:
+        opened.write('ress", "name": "größer"}\n'.encode())
+    second, end = read_events(file, offset)
+    assert second == [{"event": "progress", "name": "größer"}]
+    assert end == file.stat().st_size
+    assert read_events(file, end) == ([], end)
+
+
+def test_every_cut_of_the_file_gives_only_whole_events(tmp_path):
+    file = tmp_path / "events.jsonl"
+    whole = b"".join(json.dumps({"event": "metric", "value": n, "name": "é"}).encode() + b"\n" for n in range(3))
+    for length in range(len(whole) + 1):
+        file.write_bytes(whole[:length])
+        events, offset = read_events(file)
+        assert [event["value"] for event in events] == list(range(whole[:length].count(b"\n")))
+        file.write_bytes(whole)
+        rest, _ = read_events(file, offset)
+        assert [event["value"] for event in (*events, *rest)] == [0, 1, 2]
+
+
+def test_rubbish_in_the_middle_is_passed_over(tmp_path):
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b'{"event": "a"}\n{"event": "b\n\x00\xff\n[1]\n{"event": "c"}\n')
+    assert [event["event"] for event in read_events(file)[0]] == ["a", "c"]
+
+
+def test_a_writer_that_died_in_mid_line_does_not_spoil_the_next_one(a_run):
+    a_run.events_file.write_bytes(b'{"event": "progress", "ste')
+    with Reporter(a_run) as reporter:
+        reporter.emit("started")
+    assert [event["event"] for event in a_run.events()] == ["started"]
+
+
+def test_events_and_status_agree(a_run):
+    seen = []
+    with Reporter(a_run, (seen.append,)) as reporter:
+        reporter.state("running", total=3)
+        for step in range(4):
+            reporter.progress(step, 3, every=0.0)
+        reporter.metrics(3, {"validation/dice/liver": 0.5})
+        reporter.state("finished")
+    assert seen == list(a_run.events())
+    assert seen[-1] | {"time": ""} == {
+        "event": "metric", "time": "", "name": "validation/dice/liver", "value": 0.5, "step": 3,
+    }  # fmt: skip
+    status = a_run.status()
+    assert (status["state"], status["step"], status["total"], status["pid"]) == ("finished", 3, 3, os.getpid())
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path, a_run):
+    with pytest.raises(InputError, match="already holds a run"):
+        a_run.create("finetune", {}, [])
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="not an empty folder"):
+        RunFolder(other).create("pretrain", {}, [])
+    assert [file.name for file in other.iterdir()] == ["thesis.txt"]
+
+
+def test_a_different_run_is_not_continued(a_run):
+    a_run.check_same("pretrain", {"training": {"steps": 3}, "seed": 0})
+    with pytest.raises(InputError, match=r"training.steps: 3 there, 5 now"):
+        a_run.check_same("pretrain", {"training": {"steps": 5}, "seed": 0})
+    with pytest.raises(InputError, match="not a finetune run"):
+        a_run.check_same("finetune", {"training": {"steps": 3}, "seed": 0})
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe"])
+def test_a_damaged_job_file_is_named(a_run, content):
+    a_run.job_file.write_bytes(content)
+    with pytest.raises(InputError, match=r"job\.json"):
+        a_run.job()
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    file = tmp_path / "x.json"
+    atomic.write_json(file, {"a": 1})
+    with pytest.raises(RuntimeError), atomic.replacing(file) as opened:
+        opened.write(b"half")
+        raise RuntimeError
+    assert json.loads(file.read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert stat.S_IMODE(file.stat().st_mode) & 0o444 == 0o444 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
