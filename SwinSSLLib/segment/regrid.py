@@ -44,20 +44,69 @@ class Box:
     def __and__(self, other: Box) -> Box:
         return Box(np.maximum(self.low, other.low), np.minimum(self.high, other.high))
 
-    def __or__(self, other: Box) -> Box:
-        return Box(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
-
     def within(self, other: Box) -> tuple[slice, ...]:
         """The same voxels, counted from the first voxel of ``other``."""
         return Box(self.low - other.low, self.high - other.low).slices
 
 
 def softmax_(scores: torch.Tensor) -> torch.Tensor:
-    """Softmax over the classes, shape (C, ...), in place: slabs are large."""
-    scores -= scores.amax(dim=0)
-    scores.exp_()
-    scores /= scores.sum(dim=0)
+    """Softmax over the classes, shape (C, ...), in place and class by class: slabs are large, and not contiguous."""
+    highest = scores[0].clone()
+    for score in scores[1:]:
+        torch.maximum(highest, score, out=highest)
+    total = torch.zeros_like(highest)
+    for score in scores:
+        total += score.sub_(highest).exp_()
+    for score in scores:
+        score /= total
     return scores
+
+
+@dataclass(frozen=True)
+class _Nodes:
+    """Probabilities on the network's grid: one slab, and the last slice of the slab before it.
+
+    Attributes:
+        first: number of the lowest slice.
+        below: (C, I, J, 1), or None for the lowest slab.
+        slab: (C, I, J, k).
+    """
+
+    first: int
+    below: np.ndarray | None
+    slab: np.ndarray
+
+    @property
+    def box(self) -> Box:
+        """All nodes."""
+        high = self.first + self.slab.shape[3] + (self.below is not None)
+        return Box(np.array([0, 0, self.first]), np.array([*self.slab.shape[1:3], high]))
+
+    def where_it_can_win(self, label: int) -> Box | None:
+        """The nodes that decide about a class, those of at least 1 / C and their neighbours; None if there are none."""
+        least = (1 - 1e-4) / len(self.slab)  # a little less: float32 weights add up to 1 roughly
+        parts = [(self.slab, self.box.high[2] - self.slab.shape[3])]
+        parts += [] if self.below is None else [(self.below, self.first)]
+        found: list[Box] = []
+        for values, k in parts:
+            strong = values[label] >= least
+            along = [np.flatnonzero(strong.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+            if along[0].size:
+                low, high = (np.add([nodes[end] for nodes in along], (0, 0, k)) for end in (0, -1))
+                found.append(Box(low - 1, high + 2))
+        return _union(found) & self.box if found else None
+
+    def values(self, label: int, box: Box) -> np.ndarray:
+        """The probabilities of one class in a box, copied as (k, j, i) in memory."""
+        i, j, k = box.within(self.box)
+        if self.below is None:
+            return np.ascontiguousarray(self.slab[label, i, j, k].T)
+        values = np.empty(tuple(box.high - box.low)[::-1], np.float32)
+        start = int(k.start == 0)
+        if start:
+            values[0] = self.below[label, i, j, 0].T
+        values[start:] = self.slab[label, i, j, k.start + start - 1 : k.stop - 1].T
+        return values
 
 
 class LabelPainter:
@@ -76,7 +125,6 @@ class LabelPainter:
         # [k, j, i] in memory, as files and SimpleITK want it, seen as [i, j, k].
         self.labels = np.zeros(target.shape[::-1], np.uint8).T
         self.to_grid = np.linalg.inv(grid.ijk_to_ras) @ target.ijk_to_ras
-        self._to_target = np.linalg.inv(self.to_grid)
         self._below: np.ndarray | None = None
 
     def paint(self, start: int, stop: int, probabilities: np.ndarray) -> None:
@@ -87,71 +135,49 @@ class LabelPainter:
             stop: end of the slab.
             probabilities: (C, I, J, stop - start), class 0 is the background; not kept.
         """
-        last = stop == self.grid.shape[2]
         low = -np.inf if self._below is None else float(start - 1)
-        high = np.inf if last else float(stop - 1)
-        first = start if self._below is None else start - 1
-        boxes: dict[int, Box] = {}
-        images: dict[int, sitk.Image] = {}
-        for label in range(1, len(probabilities)):
-            values = self._with_slice_below(probabilities, label)
-            box = self._where_it_can_win(values, first, classes=len(probabilities))
-            if box is not None:
-                boxes[label], images[label] = box, self._image(values, first, box)
-        if boxes:
-            images[0] = self._image(self._with_slice_below(probabilities, 0), first, _union(list(boxes.values())))
-            self._paint_between(low, high, images, {label: self._on_target(box) for label, box in boxes.items()})
+        high = np.inf if stop == self.grid.shape[2] else float(stop - 1)
+        nodes = _Nodes(start if self._below is None else start - 1, self._below, probabilities)
+        boxes = {label: nodes.where_it_can_win(label) for label in range(1, len(probabilities))}
+        winners = {label: box for label, box in boxes.items() if box is not None}
+        if winners:
+            whole = Box(np.zeros(3, int), np.array(self.target.shape))
+            reach = _mapped(_union(list(winners.values())), np.linalg.inv(self.to_grid)) & whole
+            for piece in _pieces(reach):
+                here = self._slices_between(piece, low, high)
+                if here is not None:
+                    self._paint_piece(piece, here, nodes, winners)
         self._below = probabilities[..., -1:].copy()
 
-    def _paint_between(self, low: float, high: float, images: dict[int, sitk.Image], regions: dict[int, Box]) -> None:
-        for piece in self._pieces(_union(list(regions.values()))):
-            here = self._slices_between(piece, low, high)
-            if here is not None:
-                self._paint_piece(piece, here, images, regions)
-
-    def _paint_piece(
-        self, piece: Box, here: np.ndarray, images: dict[int, sitk.Image], regions: dict[int, Box]
-    ) -> None:
-        best = self._resample(images[0], piece)
+    def _paint_piece(self, piece: Box, here: np.ndarray, nodes: _Nodes, winners: dict[int, Box]) -> None:
+        """Paint one box of the target where ``here`` is true."""
+        around = _mapped(piece, self.to_grid) & nodes.box
+        crops = {label: box & around for label, box in winners.items()}
+        crops = {label: crop for label, crop in crops.items() if not crop.empty}
+        if not crops:
+            return
+        best = self._resample(nodes, 0, _union(list(crops.values())), piece)
         labels = np.zeros(best.shape, np.uint8)
-        for label, region in regions.items():
-            part = region & piece
+        for label, crop in crops.items():
+            part = _mapped(crop, np.linalg.inv(self.to_grid)) & piece
             if part.empty:
                 continue
-            score, where = self._resample(images[label], part), part.within(piece)
+            score, where = self._resample(nodes, label, crop, part), part.within(piece)
             better = score > best[where]
-            best[where][better] = score[better]
-            labels[where][better] = label
+            np.copyto(best[where], score, where=better)
+            np.copyto(labels[where], np.uint8(label), where=better)
         np.copyto(self.labels[piece.slices], labels, where=here)
 
-    def _with_slice_below(self, probabilities: np.ndarray, label: int) -> np.ndarray:
-        """One class of the slab and of the last slice before it: (I, J, 1 + k)."""
-        if self._below is None:
-            return probabilities[label]
-        return np.concatenate([self._below[label], probabilities[label]], axis=2)
+    def _resample(self, nodes: _Nodes, label: int, crop: Box, box: Box) -> np.ndarray:
+        """Interpolate one class linearly at the voxels of a box of the target.
 
-    @staticmethod
-    def _where_it_can_win(values: np.ndarray, first: int, classes: int) -> Box | None:
-        """The nodes of the network's grid that decide about one class, or None if it wins nowhere."""
-        strong = values >= (1 - 1e-4) / classes  # a little less: float32 weights add up to 1 roughly
-        along = [np.flatnonzero(strong.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
-        if not along[0].size:
-            return None
-        offset = np.array([0, 0, first])
-        low, high = (np.array([nodes[end] for nodes in along]) + offset for end in (0, -1))
-        return Box(low - 1, high + 2) & Box(offset, offset + values.shape)
-
-    def _image(self, values: np.ndarray, start: int, box: Box) -> sitk.Image:
-        """One class inside a box as an image in its place."""
-        nodes = values[box.within(Box(np.array([0, 0, start]), box.high))]
-        image = sitk.GetImageFromArray(np.ascontiguousarray(nodes.T))
+        Outside the crop its nearest node is taken. At the rim of the grid this is what is wanted; elsewhere that node
+        has less than 1 / C, and so does not win against the class that has more.
+        """
+        image = sitk.GetImageFromArray(nodes.values(label, crop))
         image.SetSpacing(self.grid.spacing)
         image.SetDirection(self.grid.direction)
-        image.SetOrigin(_point(self.grid, box.low))
-        return image
-
-    def _resample(self, image: sitk.Image, box: Box) -> np.ndarray:
-        """Interpolate linearly at the voxels of a box of the target; nearest node outside the image."""
+        image.SetOrigin(_point(self.grid, crop.low))
         resampler = sitk.ResampleImageFilter()
         resampler.SetInterpolator(sitk.sitkLinear)
         resampler.UseNearestNeighborExtrapolatorOn()
@@ -159,24 +185,7 @@ class LabelPainter:
         resampler.SetOutputSpacing(self.target.spacing)
         resampler.SetOutputDirection(self.target.direction)
         resampler.SetOutputOrigin(_point(self.target, box.low))
-        return sitk.GetArrayFromImage(resampler.Execute(image)).T
-
-    def _on_target(self, box: Box) -> Box:
-        """The voxels of the target that can lie inside a box of the network's grid."""
-        # At the rim of the grid half a voxel of the input may stick out.
-        corners = np.stack(np.meshgrid(*zip(box.low - 1, box.high, strict=True), indexing="ij")).reshape(3, -1)
-        indices = self._to_target[:3, :3] @ corners + self._to_target[:3, 3:]
-        low, high = np.floor(indices.min(axis=1)), np.ceil(indices.max(axis=1)) + 1
-        return Box(low.astype(int), high.astype(int)) & Box(np.zeros(3, int), np.array(self.target.shape))
-
-    def _pieces(self, box: Box) -> Iterator[Box]:
-        """Cut a box of the target into pieces of at most ``PIECE`` voxels along k."""
-        if box.empty:
-            return
-        plane = int(np.prod(box.high[:2] - box.low[:2]))
-        step = max(PIECE // plane, 1)
-        for k in range(int(box.low[2]), int(box.high[2]), step):
-            yield Box(np.array([*box.low[:2], k]), np.array([*box.high[:2], min(k + step, int(box.high[2]))]))
+        return np.asarray(sitk.GetArrayFromImage(resampler.Execute(image)).T)
 
     def _slices_between(self, piece: Box, low: float, high: float) -> np.ndarray | None:
         """Mask of the voxels whose position on the network's k axis is in [low, high); None if there is none.
@@ -184,9 +193,8 @@ class LabelPainter:
         Sums in float64 of the same terms for every slab: a voxel is in one slab and no other.
         """
         i, j, k = (np.arange(piece.low[axis], piece.high[axis]) * self.to_grid[2, axis] for axis in range(3))
-        ends = [np.array([t.min(), t.max()]) for t in (i, j, k)]
-        reach = sum(ends) + self.to_grid[2, 3]
-        if reach[1] < low - 1 or reach[0] > high + 1:
+        lowest, highest = (sum(end(terms) for terms in (i, j, k)) + self.to_grid[2, 3] for end in (np.min, np.max))
+        if highest < low - 1 or lowest > high + 1:
             return None
         position = (k[None, None, :] + j[None, :, None]) + i[:, None, None] + self.to_grid[2, 3]
         here = (position >= low) & (position < high)
@@ -194,10 +202,27 @@ class LabelPainter:
 
 
 def _union(boxes: list[Box]) -> Box:
-    first, *others = boxes
-    for other in others:
-        first = first if other.empty else other if first.empty else first | other
-    return first
+    """The smallest box around others, none of which is empty."""
+    return Box(np.min([box.low for box in boxes], axis=0), np.max([box.high for box in boxes], axis=0))
+
+
+def _mapped(box: Box, affine: np.ndarray) -> Box:
+    """The voxels of another grid that can lie inside a box or next to it.
+
+    A margin of one voxel is for what sticks out at the rim: grids cover each other's voxels, not their centres.
+    """
+    corners = np.stack(np.meshgrid(*zip(box.low - 1, box.high, strict=True), indexing="ij")).reshape(3, -1)
+    indices = affine[:3, :3] @ corners + affine[:3, 3:]
+    return Box(np.floor(indices.min(axis=1)).astype(int), np.ceil(indices.max(axis=1)).astype(int) + 1)
+
+
+def _pieces(box: Box) -> Iterator[Box]:
+    """Cut a box into pieces of at most ``PIECE`` voxels along k."""
+    if box.empty:
+        return
+    step = max(PIECE // int(np.prod(box.high[:2] - box.low[:2])), 1)
+    for k in range(int(box.low[2]), int(box.high[2]), step):
+        yield Box(np.array([*box.low[:2], k]), np.array([*box.high[:2], min(k + step, int(box.high[2]))]))
 
 
 def _point(volume: Volume, index: np.ndarray) -> tuple[float, float, float]:

@@ -149,39 +149,35 @@ class _Band:
         if self.scores is None:
             self._allocate(score)
         assert self.scores is not None
-        i, j, k = (slice(c, c + r) for c, r in zip((*corner[:2], corner[2] - self.start), self.roi, strict=True))
-        weighted = (score * self.importance).to(self.scores.device)
-        self.scores[:, k, j, i] += weighted.permute(0, 3, 2, 1)
-        self.weights[k, j, i] += self.importance.to(self.weights.device).permute(2, 1, 0)
+        place = tuple(slice(c, c + r) for c, r in zip((*corner[:2], corner[2] - self.start), self.roi, strict=True))
+        self.scores[(slice(None), *place)].addcmul_(score.to(self.scores.device), self.importance)
+        self.weights[place].add_(self.importance)
 
     def advance(self, start: int) -> Iterator[Slab]:
         """Hand out the slices below ``start``, which no later window reaches, and move up."""
         count = start - self.start
         if self.scores is None or count == 0:
             return
-        finished = self.scores[:, :count].div_(self.weights[:count])
+        finished = self.scores[..., :count].div_(self.weights[..., :count])
         first, last = max(self.start, self.before[2]), min(start, self.before[2] + self.size[2])
         if first < last:
             i, j = (slice(b, b + s) for b, s in zip(self.before[:2], self.size[:2], strict=True))
-            inside = finished[:, first - self.start : last - self.start, j, i]
-            yield Slab(first - self.before[2], last - self.before[2], inside.permute(0, 3, 2, 1))
-        for sums in (self.scores.transpose(0, 1), self.weights):
-            for k in range(sums.shape[0]):  # slice by slice, because source and target overlap
-                if k + count < sums.shape[0]:
-                    sums[k].copy_(sums[k + count])
-                else:
-                    sums[k].zero_()
+            inside = finished[:, i, j, first - self.start : last - self.start]
+            yield Slab(first - self.before[2], last - self.before[2], inside)
+        for sums in (*self.scores, self.weights):  # class by class: source and target overlap, so a copy is needed
+            kept = sums[..., count:].clone()
+            sums[..., : self.roi[2] - count] = kept
+            sums[..., self.roi[2] - count :] = 0
         self.start = start
 
     def _allocate(self, score: Tensor) -> None:
-        classes, device = score.shape[0], score.device
-        # (C, k, j, i): a slice of one class is then laid out as SimpleITK wants it.
-        shape = (classes, self.roi[2], self.padded[1], self.padded[0])
+        # Laid out as the network's output, (C, i, j, k): adding a window is then several times faster.
+        shape, device = (score.shape[0], *self.padded[:2], self.roi[2]), score.device
         if device.type == "cuda" and torch.cuda.mem_get_info(device)[0] < 2 * 4 * int(np.prod(shape)):
             device = torch.device("cpu")
         self.scores = torch.zeros(shape, device=device)
         self.weights = torch.zeros(shape[1:], device=device)
-        self.importance = compute_importance_map(self.roi, mode="gaussian", device=score.device)
+        self.importance = compute_importance_map(self.roi, mode="gaussian", device=device)
 
 
 def _crop(image: np.ndarray, corner: Size, roi: Size, before: Size, fill: float) -> Tensor:
