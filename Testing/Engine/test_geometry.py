@@ -14,7 +14,7 @@ import itertools
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 import torch
 
 from SwinSSLLib.data.geometry import RAS_DIRECTION, Volume

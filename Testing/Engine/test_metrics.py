@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
 from SwinSSLLib.data.volumes import Volume, write_volume
