@@ -19,12 +19,14 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from SwinSSLLib.atomic import write_json
+from SwinSSLLib.data.phantom_bowel import paint_bowel
 from SwinSSLLib.data.phantom_canvas import Canvas
 from SwinSSLLib.data.phantom_frame import (
     draw_build,
     paint_back_muscles,
     paint_body,
     paint_chest,
+    paint_pelvis,
     paint_ribs,
     paint_spine,
     paint_table,
@@ -82,17 +84,19 @@ def make_phantom(
     patient, scan = (np.random.default_rng([seed, part]) for part in (0, 1))
     build, phase = draw_build(patient), draw_enhancement(patient)
     canvas = _draw_canvas(patient, axes)
-    out, dome = paint_body(canvas, build, phase)
-    paint_back_muscles(canvas, phase)
-    paint_chest(canvas, build, phase, out, dome)
-    paint_organs(Anatomist(canvas, phase, patient, dome, out))
+    frame = paint_body(canvas, build, phase)
+    paint_back_muscles(canvas, phase, frame)
+    paint_chest(canvas, phase, frame)
+    paint_bowel(canvas, phase, patient)
+    paint_organs(Anatomist(canvas, phase, patient, frame))
+    paint_pelvis(canvas, build, phase)
     paint_spine(canvas, build)
-    paint_ribs(canvas, build, out)
-    paint_table(canvas, float(patient.normal(-136, 2)))
+    paint_ribs(canvas, build, frame.out)
+    paint_table(canvas, float(patient.normal(-137, 2)), frame.out)
     sigma = [max(0.3, 0.8 / s) for s in spacing]  # point spread of the scanner
     image = gaussian_filter(canvas.hu, sigma, mode="nearest")
     # fewer photons behind thicker bodies and in smaller voxels
-    dose = 9.0 * (1 + build.fat / 40) * (27.0 / float(np.prod(spacing))) ** 0.25
+    dose = 7.5 * (1 + build.fat / 40) * (27.0 / float(np.prod(spacing))) ** 0.25
     image += scanner_noise(scan, image.shape, float(scan.uniform(0.7, 1.4)) * dose)
     voxels = np.clip(np.rint(image), HU_FLOOR, HU_CEILING).astype(np.int16)
     origin = (-float(axes[0][0]), -float(axes[1][0]), float(axes[2][0]))
@@ -109,7 +113,7 @@ def _draw_canvas(rng: np.random.Generator, axes: list[np.ndarray]) -> Canvas:
     """The individual's size, place and smooth deformation."""
     size = np.clip(rng.normal(1.0, 0.035), 0.93, 1.07) * np.clip(rng.normal(1.0, 0.025, 3), 0.95, 1.05)
     place = np.clip(rng.normal(0, (3.0, 3.0, 9.0)), (-6, -6, -18), (6, 6, 18))
-    coarse = [(SmoothField(rng, 80.0), 4.5) for _ in range(3)]
+    coarse = [(SmoothField(rng, 80.0), 4.0) for _ in range(3)]
     medium = [(SmoothField(rng, 40.0), 1.4) for _ in range(3)]
     fields = (SmoothField(rng, 14.0), SmoothField(rng, 5.0))
     scale = (float(1 / size[0]), float(1 / size[1]), float(1 / size[2]))

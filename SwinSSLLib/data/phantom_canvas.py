@@ -89,13 +89,12 @@ class Canvas:
         """The whole canvas."""
         return self.box((-9e9,) * 3, (9e9,) * 3)
 
-    def paint(self, box: Box, where: np.ndarray, hu: np.ndarray | float, label: int | None = None) -> None:
-        """Set Hounsfield units, and the label when one is given (0 takes a label away)."""
+    def paint(self, box: Box, where: np.ndarray, hu: np.ndarray | float, label: int = 0) -> None:
+        """Give voxels a tissue: its Hounsfield units and its label together, so that they never disagree."""
         value = np.asarray(hu, dtype=np.float32)
         self.hu[box.at][where] = value if value.ndim == 0 else np.broadcast_to(value, where.shape)[where]
+        self.labels[box.at][where] = label
         self.soft[box.at][where] = False
-        if label is not None:
-            self.labels[box.at][where] = label
 
 
 def ellipsoid(box: Box, centre: Point, radii: Point, tilt: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
@@ -176,3 +175,8 @@ def tube(canvas: Canvas, points: Sequence[Point], radii: Sequence[float] | np.nd
         along[near] = samples[nearest]
         above[near] = np.where(found, voxels[:, 1] - path[nearest, 1], 0)
     return Tube(box, distance, along, above)
+
+
+def moved(points: Sequence[Point], shift: np.ndarray) -> list[Point]:
+    """The points, all shifted by one vector."""
+    return [(x + shift[0], y + shift[1], z + shift[2]) for x, y, z in points]

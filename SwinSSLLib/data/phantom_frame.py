@@ -48,7 +48,7 @@ def draw_build(rng: np.random.Generator) -> Build:
         fat=float(7 + 24 * rng.beta(1.6, 2.6)),
         muscle=float(np.clip(rng.normal(12, 2), 8, 17)),
         breath=float(np.clip(rng.normal(0, 6), -14, 14)),
-        bone=float(np.clip(rng.normal(190, 40), 90, 290)),
+        bone=float(np.clip(rng.normal(155, 35), 80, 240)),
     )
 
 
@@ -68,8 +68,23 @@ def diaphragm(box: Box, build: Build) -> np.ndarray:
     return -join(-right, -left, 16.0) + np.float32(build.breath) + 1.5 * box.wobble
 
 
-def paint_body(canvas: Canvas, build: Build, phase: Enhancement) -> tuple[np.ndarray, np.ndarray]:
-    """Skin, fat, wall muscles, peritoneal fat; returns (outside distance, diaphragm height) for all voxels."""
+@dataclass(frozen=True)
+class Frame:
+    """The shells of a body, (I, J, K) float32 mm.
+
+    Attributes:
+        out: radial distance outside the cavity wall, negative inside.
+        skin: distance ``out`` at which the skin begins.
+        dome: height of the diaphragm above each point.
+    """
+
+    out: np.ndarray
+    skin: np.ndarray
+    dome: np.ndarray
+
+
+def paint_body(canvas: Canvas, build: Build, phase: Enhancement) -> Frame:
+    """Skin, fat, wall muscles and peritoneal fat."""
     box = canvas.all()
     out, front = outside_cavity(box, build)
     out = out + 1.2 * box.wobble
@@ -88,18 +103,24 @@ def paint_body(canvas: Canvas, build: Build, phase: Enhancement) -> tuple[np.nda
     # layers of the flank (external, internal oblique, transversus) are told apart by thin fat
     layer = np.abs(out - 0.45 * wall) < 0.7
     canvas.paint(box, layer & (np.abs(front) < 0.75) & (box.z < 10), -20.0)
+    marbled = (out < wall) & (box.fine + 0.6 * box.wobble > 2.1)
+    canvas.paint(box, marbled & muscle, -35.0)
     inside = out < 0
     canvas.paint(box, inside, FAT - 2 + 7 * box.fine)
+    # vessels of mesentery and omentum: thin strands where two random surfaces meet
+    twig = inside & (np.abs(box.wobble) < 0.16) & (np.abs(box.fine - 0.2) < 0.22)
+    canvas.paint(box, twig, 0.35 * phase.portal)
     canvas.soft[:] = inside
-    return out, diaphragm(box, build)
+    return Frame(out, skin, diaphragm(box, build))
 
 
-def paint_back_muscles(canvas: Canvas, phase: Enhancement) -> None:
+def paint_back_muscles(canvas: Canvas, phase: Enhancement, frame: Frame) -> None:
     """Erector spinae, quadratus lumborum, psoas and the crura of the diaphragm, both sides."""
     hu = phase.muscle
     for side in (-1.0, 1.0):
         box = canvas.box((side * 35 - 42, -112, -200), (side * 35 + 42, -48, 200))
         erector = ellipsoid(box, (side * 33, -83, 0), (30, 19, 2000)) + 1.5 * box.wobble
+        erector = np.maximum(erector, frame.out[box.at] - frame.skin[box.at] + 4)
         canvas.paint(box, erector < 0, hu - 4 + 10 * box.fine)
         quadratus = ellipsoid(box, (side * 63, -58, -42), (20, 10, 62), (0.0, side * 0.35)) + box.wobble
         canvas.paint(box, quadratus < 0, hu + 8 * box.fine)
@@ -111,10 +132,10 @@ def paint_back_muscles(canvas: Canvas, phase: Enhancement) -> None:
         canvas.paint(crus.box, crus.distance < 0, hu + 6 * crus.box.fine)
 
 
-def paint_chest(canvas: Canvas, build: Build, phase: Enhancement, out: np.ndarray, dome: np.ndarray) -> None:
+def paint_chest(canvas: Canvas, phase: Enhancement, frame: Frame) -> None:
     """Lungs above the diaphragm with their vessels, the thin diaphragm itself, mediastinum and heart."""
     box = canvas.all()
-    y, z = box.y, box.z
+    y, z, out, dome = box.y, box.z, frame.out, frame.dome
     mediastinum = ellipsoid(box, (-4, -2, 150), (40, 80, 100)) < 0
     spine = ellipsoid(box, (0, -52, 100), (28, 26, 4000)) < 0
     above = (out < -1.5) & (z > dome)
@@ -138,7 +159,7 @@ def paint_chest(canvas: Canvas, build: Build, phase: Enhancement, out: np.ndarra
 
 
 def paint_spine(canvas: Canvas, build: Build) -> None:
-    """Vertebral bodies, discs, canal, processes, pelvis; painted late so that nothing enters bone."""
+    """Vertebral bodies, discs, canal, processes; painted late so that nothing enters bone."""
     box = canvas.box((-52, -112, -170), (52, -20, 170))
     x, y, z = box.x, box.y, box.z
     cortex, spongy = 520.0 + 1.2 * build.bone, build.bone + 45 * box.fine
@@ -160,14 +181,34 @@ def paint_spine(canvas: Canvas, build: Build) -> None:
     canal = ellipsoid(box, (0, -72, 0), (11, 8.5, 4000))
     canvas.paint(box, canal < 0, 8.0 + 4 * box.fine)
     canvas.paint(box, ellipsoid(box, (0, -72, 0), (5.5, 4.5, 4000)) < 0, 38.0)
+
+
+def paint_pelvis(canvas: Canvas, build: Build, phase: Enhancement) -> None:
+    """Iliac wings from the sacrum to the front, with iliacus inside and gluteal muscles outside; the sacrum."""
+    cortex = 470.0 + 1.2 * build.bone
     for side in (-1.0, 1.0):
-        wing = canvas.box((side * 70 - 70, -90, -200), (side * 70 + 70, 40, -84))
-        blade = ellipsoid(wing, (side * 78, -28, -142), (40, 62, 56), (side * 0.25, -side * 0.55))
-        shell = np.maximum(np.abs(blade + 5.0) - 5.0, 18 - side * wing.x + 0.2 * (wing.z + 84))
-        shell = np.maximum(shell, (wing.y + wing.z * 0.2 - 36))
-        shell = np.maximum(shell, 46 - np.abs(wing.x) - 0.5 * (wing.y + 60))
-        canvas.paint(wing, shell < 0, cortex)
-        canvas.paint(wing, shell < -2.2, build.bone + 40 * wing.fine)
+        box = canvas.box((side * 76 - 66, -112, -210), (side * 76 + 66, 50, -78))
+        x, y, z = side * box.x, box.y, box.z
+        # the wing is a curved plate; "along" runs from the sacrum (0) to the front spine (1)
+        start, end = (40.0, -72.0), (104.0, 20.0)
+        dx, dy = end[0] - start[0], end[1] - start[1]
+        length = float(np.hypot(dx, dy))
+        along = ((x - start[0]) * dx + (y - start[1]) * dy) / length**2
+        off = ((x - start[0]) * dy - (y - start[1]) * dx) / length
+        off = off - 16 * (1 - (2 * along - 1) ** 2) - 0.10 * (z + 150) + box.wobble
+        crest = -92 - 40 * (along - 0.45) ** 2 * 4 * 0.6
+        rim = np.maximum(np.maximum(-along, along - 1) * length, z - crest)
+        thick = 4.0 + 6.5 * np.clip(0.3 - along, 0, 0.3) / 0.3 + 2.5 * np.clip(1 + rim / 14, 0, 1)
+        for inner, outer, reach in ((-15.0, 0.0, 8.0), (0.0, 24.0, 4.0)):
+            layer = np.maximum(np.maximum(off - outer, inner - off), rim + reach)
+            canvas.paint(box, layer < 0, phase.muscle + 7 * box.fine)
+        plate = np.maximum(np.abs(off) - thick, rim)
+        canvas.paint(box, plate < 0, cortex)
+        canvas.paint(box, plate < -2.0, build.bone + 30 + 45 * box.fine)
+    box = canvas.box((-60, -112, -230), (60, -20, -112))
+    wing = np.maximum(ellipsoid(box, (0, -62, -152), (52, 24, 32)), box.z + 126 - 0.25 * np.abs(box.x))
+    canvas.paint(box, wing < 0, cortex)
+    canvas.paint(box, wing < -2.2, build.bone + 20 + 45 * box.fine)
 
 
 def paint_ribs(canvas: Canvas, build: Build, out: np.ndarray) -> None:
@@ -191,10 +232,9 @@ def paint_ribs(canvas: Canvas, build: Build, out: np.ndarray) -> None:
     canvas.paint(box, (sternum < 0) & (box.y > 0), build.bone + 120)
 
 
-def paint_table(canvas: Canvas, height: float) -> None:
+def paint_table(canvas: Canvas, height: float, out: np.ndarray) -> None:
     """The couch: a thin curved shell under the patient, in room coordinates, where there is only air."""
     x, y = np.meshgrid(canvas.axes[0], canvas.axes[1], indexing="ij")
-    surface = height + 0.0011 * x**2
-    shell = (np.abs(y - surface) < 2.0) & (np.abs(x) < 200)
-    air = canvas.hu < -900
-    canvas.hu[air & shell[:, :, None] & ~canvas.soft] = -420.0
+    surface = height + 0.0008 * x**2
+    shell = (np.abs(y - surface) < 1.6) & (np.abs(x) < 190)
+    canvas.hu[(canvas.hu < -900) & (out > 20) & shell[:, :, None]] = 120.0

@@ -129,6 +129,16 @@ def draw_enhancement(rng: np.random.Generator) -> Enhancement:
     return Enhancement(seconds, dose, float(np.clip(rng.normal(56.0, 7.0), 35.0, 70.0)))
 
 
+def shift(rng: np.random.Generator, amount: float) -> np.ndarray:
+    """A random vector (3,) in mm with this standard deviation, cut off at twice that."""
+    return np.clip(rng.normal(0, amount, 3), -2 * amount, 2 * amount)
+
+
+def size(rng: np.random.Generator, amount: float) -> float:
+    """A random factor around 1 with this standard deviation, cut off at twice that."""
+    return float(np.clip(rng.normal(1, amount), 1 - 2 * amount, 1 + 2 * amount))
+
+
 def scanner_noise(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> np.ndarray:
     """Noise of a reconstructed CT (I, J, K), float32: Gaussian, a little correlated between neighbours."""
     noise = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 0.55, mode="wrap")
