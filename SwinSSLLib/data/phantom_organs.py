@@ -204,7 +204,9 @@ class Anatomist:
             ([(44, 8, 47), (62, 2, 50), (84, -8, 46)], (6.2, 5, 3)),
             ([(40, 9, 46), (22, 28, 54), (2, 44, 62)], (5.5, 4.4, 2.8)),
         ):
-            self.vessel(PORTAL, moved(branch, s), radii, p.portal)
+            vein = tube(self.canvas, moved(branch, s), radii)
+            where = (self.canvas.labels[vein.box.at] == LIVER) & (vein.distance < 0)
+            self.canvas.paint(vein.box, where, p.portal + 3.5 * vein.box.fine, PORTAL)
 
 
 def paint_organs(anatomist: Anatomist) -> None:

@@ -16,7 +16,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from SwinSSLLib.data.content import HU_FLOOR
 

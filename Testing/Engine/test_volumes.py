@@ -13,7 +13,7 @@ from itertools import permutations, product
 import nibabel
 import numpy as np
 import pytest
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from dicom_files import write_series
 
 from SwinSSLLib.data.volumes import (
