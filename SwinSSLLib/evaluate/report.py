@@ -70,20 +70,21 @@ def _header(record: Record) -> Html:
 
 def _best(record: Record) -> list[tuple[str, object, object]]:
     """The result in one or two figures."""
-    shown = [
-        ("validation/rotation_accuracy", "Rotation, unseen", True, "rotation_accuracy"),
-        ("validation/inpaint_masked", "Inpainting L1, removed voxels", False, "inpaint_masked"),
-        ("validation/dice", "Mean Dice, unseen", False, ""),
-    ]
     entries: list[tuple[str, object, object]] = []
-    for name, title, percent, chance in shown:
-        points = record.metrics.get(name)
+    for name, title, percent in (
+        ("rotation_accuracy", "Rotation, unseen", True),
+        ("inpaint_masked", "Inpainting L1", False),
+    ):
+        points = record.metrics.get(f"validation/{name}")
         if points:
-            last = points[max(points)]
-            level = record.chance.get(chance)
-            value = f"{last:.0%}" if percent else number(last)
-            small = "" if level is None else f"chance {level:.0%}" if percent else f"mean image {level:.3f}"
-            entries.append((title, value, small))
+            last, level = points[max(points)], record.chance.get(name)
+            small = "" if level is None else f"chance {level:.0%}" if percent else f"filling with the mean {level:.3f}"
+            entries.append((title, f"{last:.0%}" if percent else number(last), small))
+    dice = record.metrics.get("validation/dice")
+    if dice:
+        kept = record.card.get("metrics", {}).get("validation", {}).get("dice")
+        small = "of the kept model, on CTs kept aside" if kept else "on CTs kept aside"
+        entries.append(("Mean Dice", number(kept or dice[max(dice)]), small))
     return entries
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from SwinSSLLib.evaluate.charts import FIRST, SECOND, Curve, Series, curve_svg
-from SwinSSLLib.evaluate.html import Html, number, tag
+from SwinSSLLib.evaluate.html import Html, join, number, tag
 from SwinSSLLib.evaluate.record import Record
 
 #: Legend of all curves.
@@ -61,5 +61,9 @@ def curve_card(record: Record, title: str, train: str, validation: str, chance: 
     value = f"{last:.1%}" if percent else f"highest {max(told.values()):.1e}" if train == "lr" else number(last)
     words = f"{title}: {value} at step {max(told)}" + ("" if level is None else f", chance {number(level)}")
     curve = Curve(title, [line for line in series if line.points], level, percent, words)
-    small = value if level is None else f"{value}, chance {f'{level:.0%}' if percent else number(level)}"
+    small: object = value
+    if level is not None:
+        small = f"{value}, chance {f'{level:.0%}' if percent else number(level)}"
+        if (last <= level) if percent else (last >= level):
+            small = join([small, tag("span", ": not learned", class_="bad")])
     return tag("div", tag("h3", title, tag("small", small)), Html(curve_svg(curve)), class_="card")

@@ -137,9 +137,17 @@ def test_a_pretraining_report_has_everything_and_needs_nothing(a_pretraining_run
     ):  # fmt: skip
         assert words in page.text, words
     assert "0.500, chance 1.386" in page.text, "last value of the validation and its chance line"
-    assert "75% chance 25%" not in page.text, "no chance line is told for the accuracy here"
+    assert "not learned" not in page.text
     pictures = [address for address in page.addresses if address.startswith("data:")]
     assert len(pictures) == 3 * 3 * 4 + 3, "three planes of original, masked, two reconstructions; the board"
+
+
+def test_a_task_that_stays_at_chance_is_called_so(a_pretraining_run):
+    with a_pretraining_run.events_file.open("a") as file:
+        file.write(metric("validation/rotation_loss", 50, 1.40) + metric("validation/inpaint", 50, 0.19))
+    page = Page(write_report(a_pretraining_run.path))
+    assert "1.400, chance 1.386 : not learned" in page.text
+    assert page.text.count("not learned") == 1
 
 
 def test_names_from_outside_are_shown_and_not_obeyed(a_pretraining_run):
