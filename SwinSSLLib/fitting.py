@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -220,7 +220,7 @@ class _Loop:
             "precision": precision.state_dict() if precision is not None else {},
         }
         with atomic.replacing(self._file(name)) as file:
-            torch.save(content, file)
+            _save(content, file)
         self.reporter.emit("checkpoint", file=f"checkpoints/{name}.ckpt", step=progress.step)
 
     def _load(self) -> dict[str, Any]:
@@ -246,6 +246,27 @@ def _diverged(step: int) -> SwinSSLError:
         f"The training diverged: the loss or the weights are no longer numbers at step {step}.",
         "Start again with a lower learning rate (--lr); the last checkpoint is from before that.",
     )
+
+
+def _save(content: dict[str, Any], file: BinaryIO) -> None:
+    """``torch.save`` that lets the error of a full disk through; torch replaces it by one of its own."""
+    failed: list[OSError] = []
+
+    class Watched:
+        def write(self, data: bytes) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:
+                failed.append(error)
+                raise
+
+        def flush(self) -> None:
+            file.flush()
+
+    try:
+        torch.save(content, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
+    except RuntimeError as error:
+        raise (failed[0] if failed else error) from None
 
 
 def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -111,7 +111,7 @@ def finetune_job(
     """
     model = load_model(job.init) if job.init else None
     listed = job.preparation.datalist(settings.training.seed, settings.validation_share)
-    if not listed.training:
+    if not any(case.labels for case in listed.training):
         raise InputError(
             f"{', '.join(map(str, job.preparation.data))} names no CT with labels.",
             'Give a datalist, a JSON file with "training": [{"image": "...", "label": "..."}].',

@@ -101,7 +101,7 @@ class Finetuning:
         *,
         pretrained: bool,
     ) -> None:
-        self.settings, self.run, self.fabric = settings, run, fabric
+        self.settings, self.run, self.fabric, self.network = settings, run, fabric, network
         self.larger_is_better = settings.training.best == "dice"
         encoder = [value for name, value in network.named_parameters() if name.startswith(ENCODER)]
         rest = [value for name, value in network.named_parameters() if not name.startswith(ENCODER)]
@@ -122,11 +122,14 @@ class Finetuning:
 
     def validate(self, step: int) -> dict[str, float]:
         """Dice of each organ on the whole validation CTs."""
-        return self.validation.measure(self.module)
+        # The network itself and not its data-parallel wrapper, whose forward would wait for the other processes.
+        with self.fabric.autocast():
+            return self.validation.measure(self.network)
 
     def preview(self, step: int) -> Path | None:
         """The first validation CT with truth and prediction."""
-        return self.validation.show(self.module, self.run.previews, step)
+        with self.fabric.autocast():
+            return self.validation.show(self.network, self.run.previews, step)
 
 
 def _first_words(sources: LabelledSources, init: Init | None, coverage: Coverage | None) -> dict[str, Any]:
@@ -148,11 +151,11 @@ def _leave_model(
 ) -> None:
     """Write the model folder with the weights that did best in validation."""
     best = run.checkpoints / "best.ckpt"
-    state, step = method.module.state_dict(), progress.step
+    state, step = method.network.state_dict(), progress.step
     if best.exists():
         checkpoint = load_checkpoint(best)
         state, step = checkpoint["model"], checkpoint["step"]
-    method.module.load_state_dict(state)
+    method.network.load_state_dict(state)
     card = make_card(
         "segmenter",
         settings.network,
@@ -164,6 +167,6 @@ def _leave_model(
             "encoder": coverage.sentence() if coverage else "from scratch",
             "settings": to_dict(settings),
         },
-        metrics={"validation": {**method.validation.measure(method.module), "cases": method.validation.names}},
+        metrics={"validation": {**method.validate(step), "cases": method.validation.names}},
     )
     save_model(run.model, card, state)

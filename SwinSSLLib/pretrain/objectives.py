@@ -91,8 +91,9 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float = 0.5, gather: Gat
 def similarity_matrix(first: Tensor, second: Tensor) -> Tensor:
     """Cosine similarity of each of the 2N embeddings with each: (2N, 2N), first views first."""
     # In 32 bits also under mixed precision: a temperature below 1 enlarges the rounding of half precision.
-    embeddings = F.normalize(torch.cat([first, second]).float(), dim=1)
-    return embeddings @ embeddings.T
+    with torch.autocast(first.device.type, enabled=False):
+        embeddings = F.normalize(torch.cat([first, second]).float(), dim=1)
+        return embeddings @ embeddings.T
 
 
 def chance_contrast(batch: int) -> float:

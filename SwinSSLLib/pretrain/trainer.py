@@ -95,7 +95,7 @@ class Pretraining:
     def __init__(
         self, fabric: Fabric, network: SSLNet, sources: Sources, settings: PretrainSettings, run: RunFolder
     ) -> None:
-        self.settings, self.run, self.fabric = settings, run, fabric
+        self.settings, self.run, self.fabric, self.network = settings, run, fabric, network
         self.larger_is_better = settings.training.best == "rotation_accuracy"
         parameters = list(network.parameters())
         optimizer = make_optimizer([{"params": parameters}], settings.training)
@@ -127,11 +127,14 @@ class Pretraining:
 
     def validate(self, step: int) -> dict[str, float]:
         """Losses and accuracy on the fixed sub-volumes."""
-        return self.validation.measure(self.module)
+        # The network itself and not its data-parallel wrapper, whose forward would wait for the other processes.
+        with self.fabric.autocast():
+            return self.validation.measure(self.network)
 
     def preview(self, step: int) -> Path:
         """Pictures of the first fixed sub-volumes."""
-        shown = self.validation.show(self.module, self.settings.preview_sub_volumes)
+        with self.fabric.autocast():
+            shown = self.validation.show(self.network, self.settings.preview_sub_volumes)
         return write_preview(self.run.previews, step, shown, self.settings.input.hu_window)
 
     def _generator(self, step: int, part: int) -> torch.Generator:
@@ -195,6 +198,6 @@ def _leave_model(
         settings.input,
         {**provenance, "steps": progress.step, "settings": to_dict(settings)},
         heads=to_dict(settings.heads),
-        metrics={"validation": {**method.validation.measure(method.module), "sub_volumes": len(method.validation)}},
+        metrics={"validation": {**method.validate(progress.step), "sub_volumes": len(method.validation)}},
     )
-    save_model(run.model, card, method.module.state_dict())
+    save_model(run.model, card, method.network.state_dict())

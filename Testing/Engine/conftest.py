@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from SwinSSLLib.control import Control
+
 # Two cores are shared by everything; set before torch is imported anywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -97,3 +99,23 @@ def _job(data: Path, out: Path, options: dict[str, Any]) -> Any:
 
     own = {name: options.pop(name) for name in ("init", "force", "resume") if name in options}
     return Job(out, Preparation((data,)), **own), options
+
+
+def same_tensors(first: dict, second: dict) -> bool:
+    """Whether two state dicts are equal to the bit."""
+    import torch
+
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class StopAfter(Control):
+    """Asks for a stop once it has been asked so many times."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+
+    @property
+    def stop(self) -> bool:
+        self.steps -= 1
+        return self.steps < 0

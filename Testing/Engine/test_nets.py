@@ -89,7 +89,7 @@ def test_sizes_are_those_of_the_public_code():
 @pytest.mark.parametrize("feature_size", [12, 24, 48])
 @pytest.mark.parametrize("reconstruction", ["transposed", "vae"])
 def test_every_feature_size_reads_a_sub_volume_that_is_not_cubic(feature_size, reconstruction):
-    network = SSLNet(NetworkSettings(feature_size=feature_size), HeadSettings(reconstruction=reconstruction))
+    network = SSLNet(NetworkSettings(feature_size=feature_size, window=4), HeadSettings(reconstruction=reconstruction))
     output = outputs(network, torch.rand(2, 1, 64, 32, 32))
     assert output.rotation.shape == (2, 4)
     assert output.embedding.shape == (2, 512)
@@ -99,8 +99,8 @@ def test_every_feature_size_reads_a_sub_volume_that_is_not_cubic(feature_size, r
 def test_corner_heads_read_tokens_0_and_1_and_pooled_heads_read_all():
     torch.manual_seed(0)
     image = torch.rand(1, 1, 64, 32, 32)
-    corner = SSLNet(NetworkSettings(feature_size=12), HeadSettings(pooling="corner"))
-    pooled = SSLNet(NetworkSettings(feature_size=12), HeadSettings())
+    corner = SSLNet(NetworkSettings(feature_size=12, window=4), HeadSettings(pooling="corner"))
+    pooled = SSLNet(NetworkSettings(feature_size=12, window=4), HeadSettings())
     pooled.load_state_dict(corner.state_dict())
     tokens = corner.eval().swinViT(image)[4].flatten(2)  # (1, C, 2)
     with torch.no_grad():

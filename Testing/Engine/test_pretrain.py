@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, pretrain
+from conftest import TINY, StopAfter, pretrain, same_tensors
 
-from SwinSSLLib.control import Control
 from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import load_checkpoint, schedule
@@ -26,23 +25,6 @@ from SwinSSLLib.validation import merged
 def metrics(run: Path) -> dict[tuple[str, int], float]:
     events = RunFolder(run).events()
     return {(event["name"], event["step"]): event["value"] for event in events if event["event"] == "metric"}
-
-
-def same_tensors(first: dict, second: dict) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-class StopAfter(Control):
-    """Asks for a stop once it has been asked so many times."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self.steps = steps
-
-    @property
-    def stop(self) -> bool:
-        self.steps -= 1
-        return self.steps < 0
 
 
 def test_a_run_folder_holds_what_it_promises(a_pretrained_run):
