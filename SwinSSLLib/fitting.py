@@ -11,16 +11,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from SwinSSLLib import atomic
+from SwinSSLLib.checkpoints import load_checkpoint, save_checkpoint
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError, SwinSSLError
-from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.reporting import Reporter
+from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
 
 log = logging.getLogger(__name__)
@@ -220,7 +222,7 @@ class _Loop:
             "precision": precision.state_dict() if precision is not None else {},
         }
         with atomic.replacing(self._file(name)) as file:
-            _save(content, file)
+            save_checkpoint(content, file)
         self.reporter.emit("checkpoint", file=f"checkpoints/{name}.ckpt", step=progress.step)
 
     def _load(self) -> dict[str, Any]:
@@ -246,42 +248,6 @@ def _diverged(step: int) -> SwinSSLError:
         f"The training diverged: the loss or the weights are no longer numbers at step {step}.",
         "Start again with a lower learning rate (--lr); the last checkpoint is from before that.",
     )
-
-
-def _save(content: dict[str, Any], file: BinaryIO) -> None:
-    """``torch.save`` that lets the error of a full disk through; torch replaces it by one of its own."""
-    failed: list[OSError] = []
-
-    class Watched:
-        def write(self, data: bytes) -> int:
-            try:
-                return file.write(data)
-            except OSError as error:
-                failed.append(error)
-                raise
-
-        def flush(self) -> None:
-            file.flush()
-
-    try:
-        torch.save(content, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
-    except RuntimeError as error:
-        raise (failed[0] if failed else error) from None
-
-
-def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without executing anything that stands in it.
-
-    Raises:
-        InputError: truncated, damaged or not ours.
-    """
-    try:
-        content = torch.load(file, map_location=device, weights_only=True)
-    except Exception as error:  # zip, pickle and torch each have their own kinds of damage
-        raise InputError(f"The checkpoint {file} is damaged ({type(error).__name__}).") from error
-    if not isinstance(content, dict) or not {"step", "model", "optimizer", "best", "best_step"} <= content.keys():
-        raise InputError(f"{file} is not a checkpoint of this program.")
-    return content
 
 
 def schedule(step: int, training: TrainingSettings) -> float:

@@ -35,7 +35,8 @@ from SwinSSLLib.preparing import (
     warn_of_duplicates,
 )
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
-from SwinSSLLib.runs import Reporter, RunFolder, Sink
+from SwinSSLLib.reporting import Reporter, Sink
+from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
 from SwinSSLLib.validation import to_dict
 

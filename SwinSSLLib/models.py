@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib import atomic
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.organs import ORGANS, TISSUE, Organ
+from SwinSSLLib.organs import ANATOMICAL_STRUCTURE, ORGANS, Organ
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import AXIS_ORDER, InputSettings, NetworkSettings
 from SwinSSLLib.validation import build, to_dict
@@ -166,4 +166,4 @@ def input_of(card: Mapping[str, Any], source: str) -> InputSettings:
 
 
 def _label(organ: Organ) -> dict[str, Any]:
-    return {**asdict(organ), "category": TISSUE}
+    return {**asdict(organ), "category": ANATOMICAL_STRUCTURE}

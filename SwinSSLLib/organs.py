@@ -3,7 +3,8 @@
 Ids and order are those of the BTCV challenge ("Beyond the Cranial Vault", Synapse syn3193805), as in
 the published Swin UNETR models. Codes and colours follow 3D Slicer's terminology files (General
 Anatomy list and DICOM master list). Slicer gives left and right one colour; here they are two
-shades, because a swap of sides is the mistake that a reader must be able to see.
+shades, because a swap of sides is the mistake that a reader must be able to see; and the stomach has a colour
+of its own, because Slicer's cannot be told from the liver's in an overlay.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 #: (coding scheme, code, meaning)
 Code = tuple[str, str, str]
 
-TISSUE: Code = ("SCT", "85756007", "Tissue")
 ANATOMICAL_STRUCTURE: Code = ("SCT", "123037004", "Anatomical Structure")
 RIGHT: Code = ("SCT", "24028007", "Right")
 LEFT: Code = ("SCT", "7771000", "Left")
@@ -48,7 +48,7 @@ ORGANS: tuple[Organ, ...] = (
     Organ(4, "gallbladder", ("SCT", "28231008", "Gallbladder"), (139, 150, 98)),
     Organ(5, "esophagus", ("SCT", "32849002", "Esophagus"), (211, 171, 143)),
     Organ(6, "liver", ("SCT", "10200004", "Liver"), (221, 130, 101)),
-    Organ(7, "stomach", ("SCT", "69695003", "Stomach"), (216, 132, 105)),
+    Organ(7, "stomach", ("SCT", "69695003", "Stomach"), (196, 104, 160)),
     Organ(8, "aorta", ("SCT", "15825003", "Aorta"), (224, 97, 76)),
     Organ(9, "inferior vena cava", ("SCT", "64131007", "Inferior vena cava"), (0, 151, 206)),
     Organ(10, "portal and splenic veins", ("SCT", "110765007", "Portal vein and splenic vein"), (62, 108, 214)),

@@ -13,7 +13,7 @@ from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case, Datalist, audit, read_datalist, split_by_patient
 from SwinSSLLib.data.store import Entry, Recipe, Store, default_root
 from SwinSSLLib.errors import InputError, SwinSSLError
-from SwinSSLLib.runs import Reporter
+from SwinSSLLib.reporting import Reporter
 
 #: How many unusable files an error message lists before it only counts them.
 _LISTED = 10

@@ -11,20 +11,17 @@
     model/            the result
     report.html       what happened, with pictures
 
-Writing is in :class:`RunFolder` and :class:`Reporter`; reading (:func:`read_events`) is right for a reader
-that starts late, meets half a line, or reads while the writer dies.
+What happens is written by :class:`SwinSSLLib.reporting.Reporter`; reading (:func:`read_events`) is right for a
+reader that starts late, meets half a line, or reads while the writer dies.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import platform
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -34,11 +31,8 @@ from SwinSSLLib import __version__, atomic
 from SwinSSLLib.errors import InputError
 
 Event = dict[str, Any]
-Sink = Callable[[Event], None]
 
-#: A person who watches should see a sign of life at least this often, in seconds.
-HEARTBEAT = 2.0
-
+#: Values of ``state`` in status.json.
 STATES = ("starting", "running", "stopping", "stopped", "finished", "failed")
 
 
@@ -184,113 +178,6 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
             if isinstance(event, dict) and "event" in event:
                 events.append(event)
     return events, offset + end
-
-
-@dataclass
-class Reporter:
-    """Tells what happens: to events.jsonl, to status.json and to whoever listens.
-
-    Only one process of a run may have one with ``run`` set; others use ``Reporter(None)``, which is silent.
-    Use it as a context manager: a thread keeps the heartbeat while a long step is computed.
-
-    Args:
-        run: where to write, or None for nowhere.
-        sinks: called with every event, in order.
-    """
-
-    run: RunFolder | None
-    sinks: tuple[Sink, ...] = ()
-    _status: dict[str, Any] = field(default_factory=dict)
-    _lock: threading.RLock = field(default_factory=threading.RLock)
-    _done: threading.Event = field(default_factory=threading.Event)
-    _last: float = 0.0
-    _rate: float = 0.0
-    _step_at: float = 0.0
-
-    def __enter__(self) -> Reporter:
-        if self.run:
-            self._mend_last_line()
-            self._status = {"pid": os.getpid(), "host": platform.node()}
-            threading.Thread(target=self._beat, daemon=True, name="heartbeat").start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-
-    def emit(self, event: str, **fields: Any) -> None:
-        """Append one event and tell every sink."""
-        with self._lock:
-            record: Event = {"event": event, "time": now(), **fields}
-            if self.run:
-                try:
-                    with self.run.events_file.open("ab") as file:
-                        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
-                except OSError as error:
-                    raise atomic.cannot_write(self.run.events_file, error) from error
-            for sink in self.sinks:
-                sink(record)
-
-    def state(self, state: str, **fields: Any) -> None:
-        """Change the state of the run (one of :data:`STATES`)."""
-        with self._lock:
-            self._status |= {"state": state, **fields}
-            self._write_status()
-
-    def progress(self, step: int, total: int, *, every: float = 1.0) -> None:
-        """A step is done. Events and status follow at most once in ``every`` seconds, and for the last step."""
-        with self._lock:
-            clock = time.monotonic()
-            if self._step_at and step > self._status.get("step", step):
-                steps = step - self._status["step"]
-                rate = steps / max(clock - self._step_at, 1e-9)
-                self._rate = rate if not self._rate else 0.9 * self._rate + 0.1 * rate
-            self._step_at = clock
-            left = (total - step) / self._rate if self._rate else None
-            self._status |= {"step": step, "total": total, "rate": self._rate or None, "seconds_left": left}
-            if clock - self._last >= every or step == total:
-                self._tell_progress()
-
-    def stage(self, name: str, done: int, total: int) -> None:
-        """Progress of what comes before the first step (event ``progress`` with ``stage``); at most once a second."""
-        with self._lock:
-            if done in (0, total) or time.monotonic() - self._last >= 1.0:
-                self._last = time.monotonic()
-                self.emit("progress", stage=name, step=done, total=total, rate=None, seconds_left=None)
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """One ``metric`` event for each value, under its name ("train/inpaint", "validation/dice/liver")."""
-        for name, value in values.items():
-            self.emit("metric", name=name, value=float(value), step=step)
-
-    def _tell_progress(self) -> None:
-        self._last = time.monotonic()
-        fields = {key: self._status.get(key) for key in ("step", "total", "rate", "seconds_left")}
-        self.emit("progress", **fields)
-        self._write_status()
-
-    def _write_status(self) -> None:
-        if self.run:
-            self._status["heartbeat"] = now()
-            atomic.write_json(self.run.status_file, self._status)
-
-    def _beat(self) -> None:
-        while not self._done.wait(HEARTBEAT / 4):
-            with self._lock:
-                quiet = time.monotonic() - self._last > HEARTBEAT * 0.75
-                if quiet and not self._done.is_set() and self._status.get("state") == "running":
-                    # A full disk is told by the next step, on the main thread, where it can be acted on.
-                    with contextlib.suppress(InputError):
-                        self._tell_progress()
-
-    def _mend_last_line(self) -> None:
-        """A writer that died in mid-line leaves no newline; ours must not be glued to its rest."""
-        if self.run and self.run.events_file.exists():
-            with self.run.events_file.open("rb+") as file:
-                size = file.seek(0, os.SEEK_END)
-                if size:
-                    file.seek(size - 1)
-                    if file.read(1) != b"\n":
-                        file.write(b"\n")
 
 
 def now() -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from SwinSSLLib.evaluate.metrics import Evaluation
 
 #: Phantoms to fine-tune on, to choose the model by, and without labels; one more is kept unseen.
-_SPLIT = (6, 2, 16)
+_SPLIT = (6, 4, 14)
 _SEED = 1
 _UNSEEN_SEED = 9
 #: Phantoms are sampled as coarsely as the quick preset looks at them.
@@ -131,7 +131,7 @@ class _Demonstration:
             "the way is open from file to file, no more.\n"
         )
         for title, path in self._places():
-            self.console.print(f"  {title:<24}{path}", soft_wrap=True)
+            self.console.print(f"  {title:<28}{path}", soft_wrap=True)
 
     def _places(self) -> list[tuple[str, Path]]:
         return [
@@ -143,7 +143,8 @@ class _Demonstration:
         ]
 
     def _segment_one(self, name: str, image: Path, reference: Path) -> None:
-        from SwinSSLLib.data.volumes import read_labels, read_volume
+        from SwinSSLLib.data.labelmaps import read_label_map
+        from SwinSSLLib.data.volumes import read_volume
         from SwinSSLLib.evaluate.metrics import evaluate_files
         from SwinSSLLib.evaluate.pictures import overlay_figure
         from SwinSSLLib.segment.files import segment_files
@@ -151,14 +152,12 @@ class _Demonstration:
         stem = name.replace(" ", "-")
         out = self.out / "segmentations" / f"{stem}.seg.nrrd"
         segment_files([image], self.out / "finetuning", out)
-        label_map = out.with_name(f"{stem}.nii.gz")
-        segment_files([image], self.out / "finetuning", label_map)
-        self.scores[name] = evaluate_files(label_map, reference)
+        self.scores[name] = evaluate_files(out, reference)
         volume = read_volume(image)
-        for what, labels in (("found", label_map), ("reference", reference)):
+        for what, labels in (("found", out), ("reference", reference)):
             picture = self.out / "pictures" / f"{stem}-{what}.png"
             with atomic.replacing(picture) as file:
-                overlay_figure(volume, read_labels(labels, volume), title=f"{name}: {what}").savefig(file, dpi=110)
+                overlay_figure(volume, read_label_map(labels, volume), title=f"{name}: {what}").savefig(file, dpi=110)
             self.pictures.append(picture)
 
     def _job(self, name: str, init: Path | None = None) -> Any:

@@ -23,7 +23,8 @@ from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.data.entries import CARD, IMAGE, LABELS, Entry, Recipe, entry_of, make_card, read_card, write_entry
 from SwinSSLLib.data.fingerprints import SourceIndex, content_of, file_digest
 from SwinSSLLib.data.geometry import resample_to_ras
-from SwinSSLLib.data.volumes import read_labels, read_volume
+from SwinSSLLib.data.labelmaps import read_label_map
+from SwinSSLLib.data.volumes import read_volume
 from SwinSSLLib.errors import InputError
 
 __all__ = ["Entry", "Recipe", "Store", "default_root"]
@@ -134,7 +135,7 @@ class Store:
 
     def _build(self, key: str, source: Path, recipe: Recipe, labels: Path | None, series: str | None) -> Entry:
         volume = read_volume(source, series)
-        label_map = read_labels(labels, volume) if labels is not None else None
+        label_map = read_label_map(labels, volume) if labels is not None else None
         image = resample_to_ras(volume, recipe.spacing)
         arrays = {IMAGE: image.array}
         if label_map is not None:

@@ -16,14 +16,16 @@ import numpy as np
 from SwinSSLLib import atomic
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case
-from SwinSSLLib.data.volumes import read_labels, read_volume
+from SwinSSLLib.data.labelmaps import read_label_map
+from SwinSSLLib.data.volumes import read_volume
 from SwinSSLLib.errors import InputError, SwinSSLError
 from SwinSSLLib.evaluate.metrics import OrganScore, evaluate, mean_of
 from SwinSSLLib.jobs import Job, finetune_job
 from SwinSSLLib.models import load_model
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.preparing import Preparation
-from SwinSSLLib.runs import RunFolder, Sink
+from SwinSSLLib.reporting import Sink
+from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.segment.pipeline import Options, load_network, segment_volume
 from SwinSSLLib.settings import FinetuneSettings
 from SwinSSLLib.validation import to_dict
@@ -171,7 +173,7 @@ def _test(run: Path, cases: Sequence[Case]) -> list[list[OrganScore]]:
         assert case.labels is not None
         volume = read_volume(case.image)
         labels = segment_volume(volume, model.card, network, options).labels
-        result.append(evaluate(labels, read_labels(case.labels, volume)))
+        result.append(evaluate(labels, read_label_map(case.labels, volume)))
     return result
 
 

@@ -28,9 +28,9 @@ import numpy as np
 import torch
 from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 
+from SwinSSLLib.data.labelmaps import read_label_map
 from SwinSSLLib.data.volumes import Volume
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.evaluate.labelmaps import read_label_map
 from SwinSSLLib.organs import ORGANS, Organ
 
 #: Tolerance of the normalised surface distance in mm. One value for all organs, 3 mm, is what TotalSegmentator

@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
+from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.sampling import BatchReader
 from SwinSSLLib.data.store import Entry
@@ -22,11 +23,12 @@ from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
 from SwinSSLLib.finetune.validation import Validation
-from SwinSSLLib.fitting import Progress, fit, load_checkpoint, make_optimizer
+from SwinSSLLib.fitting import Progress, fit, make_optimizer
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.swin import build_segmenter
 from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
-from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.reporting import Reporter
+from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings
 from SwinSSLLib.validation import to_dict
 

@@ -28,7 +28,8 @@ from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contr
 from SwinSSLLib.pretrain.previews import write_preview
 from SwinSSLLib.pretrain.validation import Validation
 from SwinSSLLib.pretrain.views import source_size
-from SwinSSLLib.runs import Reporter, RunFolder
+from SwinSSLLib.reporting import Reporter
+from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import PretrainSettings
 from SwinSSLLib.validation import to_dict
 

@@ -12,12 +12,12 @@ import SimpleITK as sitk
 import torch
 from conftest import TINY_FINETUNE, StopAfter, finetune, same_tensors
 
+from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.data.store import Recipe, Store
 from SwinSSLLib.data.volumes import read_labels, write_volume
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
 from SwinSSLLib.finetune.validation import Validation
-from SwinSSLLib.fitting import load_checkpoint
 from SwinSSLLib.models import load_model
 from SwinSSLLib.presets import finetune_settings
 from SwinSSLLib.runs import RunFolder

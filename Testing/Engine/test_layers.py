@@ -19,7 +19,7 @@ HEAVY = {"torch", "monai", "SimpleITK", "numpy", "lightning_fabric", "matplotlib
 FLOORS = (
     ("errors",),
     ("organs", "atomic", "validation", "allocator"),
-    ("settings", "runs", "control"),
+    ("settings", "runs", "reporting", "control", "checkpoints"),
     ("presets", "models", "devices"),
     ("data", "nets"),
     ("preparing", "fitting", "checkup"),

@@ -7,9 +7,9 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
+from SwinSSLLib.data.labelmaps import read_label_map
 from SwinSSLLib.data.volumes import Volume, write_volume
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.evaluate.labelmaps import read_label_map
 from SwinSSLLib.evaluate.metrics import Evaluation, evaluate, evaluate_files, mean_of, mean_over_cases
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.segment.results import write_labels

@@ -10,7 +10,8 @@ import pytest
 
 from SwinSSLLib import atomic
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.runs import Reporter, RunFolder, read_events
+from SwinSSLLib.reporting import Reporter
+from SwinSSLLib.runs import RunFolder, read_events
 
 
 @pytest.fixture

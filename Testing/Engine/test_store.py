@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import SimpleITK as sitk
 from dicom_files import write_series
 
 from SwinSSLLib.data import store as store_module
 from SwinSSLLib.data.geometry import Volume, resample_to_ras
+from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.data.store import Recipe, Store, default_root
 from SwinSSLLib.data.volumes import write_volume
 from SwinSSLLib.errors import InputError
@@ -146,6 +148,7 @@ def test_a_truncated_array_is_never_read_as_voxels(a_case, a_store):
 BUILD = """
 import sys, time
 from pathlib import Path
+from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.data.store import Recipe, Store
 root, go, *sources = map(Path, sys.argv[1:])
 while not go.exists():
@@ -262,3 +265,23 @@ def test_memory_does_not_grow_with_the_number_of_volumes():
     # 350 volumes more are 600 MiB more of voxels; their cards are what may stay, a few KiB each
     assert many["rss_mib"] - many["start_mib"] < few["rss_mib"] - few["start_mib"] + 8
     assert many["open_files"] == few["open_files"]
+
+
+def test_labels_from_slicer_are_read_by_their_names(a_store, tmp_path):
+    """Slicer numbers segments as it likes: here the liver is 1 and the spleen 2."""
+    phantom = make_phantom(2, spacing=(8.0, 8.0, 8.0), shape=(42, 36, 36))
+    write_volume(phantom.image, tmp_path / "ct.nii.gz")
+    swapped = np.select([phantom.labels.array == 6, phantom.labels.array == 1], [1, 2], 0).astype(np.uint8)
+    lines = {"Segment0_ID": "a", "Segment0_Name": "Liver", "Segment0_LabelValue": "1", "Segment0_Layer": "0"}
+    lines |= {"Segment1_ID": "b", "Segment1_Name": "Spleen", "Segment1_LabelValue": "2", "Segment1_Layer": "0"}
+    image = replace(phantom.labels, array=swapped).to_sitk()
+    for key, value in lines.items():
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(tmp_path / "corrected.seg.nrrd"))
+    entry = a_store.add(tmp_path / "ct.nii.gz", Recipe((8.0, 8.0, 8.0)), labels=tmp_path / "corrected.seg.nrrd")
+    plain = tmp_path / "plain.nii.gz"
+    kept = np.where(np.isin(phantom.labels.array, (1, 6)), phantom.labels.array, 0)
+    write_volume(replace(phantom.labels, array=kept), plain)
+    expected = a_store.add(tmp_path / "ct.nii.gz", Recipe((8.0, 8.0, 8.0)), labels=plain)
+    assert {1, 6} <= set(np.unique(entry.label_map()).tolist())
+    assert np.array_equal(entry.label_map(), expected.label_map())

@@ -1,0 +1,46 @@
+"""Checkpoints: written so that a full disk is told as one, read so that nothing in them is executed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from SwinSSLLib.errors import InputError
+
+
+def save_checkpoint(content: dict[str, Any], file: BinaryIO) -> None:
+    """``torch.save`` that lets the error of a full disk through; torch replaces it by one of its own."""
+    failed: list[OSError] = []
+
+    class Watched:
+        def write(self, data: bytes) -> int:
+            try:
+                return file.write(data)
+            except OSError as error:
+                failed.append(error)
+                raise
+
+        def flush(self) -> None:
+            file.flush()
+
+    try:
+        torch.save(content, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
+    except RuntimeError as error:
+        raise (failed[0] if failed else error) from None
+
+
+def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint without executing anything that stands in it.
+
+    Raises:
+        InputError: truncated, damaged or not ours.
+    """
+    try:
+        content = torch.load(file, map_location=device, weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own kinds of damage
+        raise InputError(f"The checkpoint {file} is damaged ({type(error).__name__}).") from error
+    if not isinstance(content, dict) or not {"step", "model", "optimizer", "best", "best_step"} <= content.keys():
+        raise InputError(f"{file} is not a checkpoint of this program.")
+    return content
