@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import venv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ ORACLE_WHEELS = ("monai==1.4.0",)
 def main() -> int:
     """Parse and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=("demo", "test", "check", "setup", "benchmark"))
+    parser.add_argument("task", choices=tuple(TASKS))
     parser.add_argument("rest", nargs=argparse.REMAINDER, help="handed on, e.g. the name of a benchmark or a test")
     arguments = parser.parse_args()
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this may have an older one
@@ -39,9 +39,7 @@ def main() -> int:
     rest: list[str] = arguments.rest
     try:
         set_up(develop=arguments.task != "demo")
-        return {"demo": demo, "test": test, "check": check, "setup": lambda _: 0, "benchmark": benchmark}[
-            arguments.task
-        ](rest)
+        return TASKS[arguments.task](rest)
     except subprocess.CalledProcessError as error:
         print(f"\nThis command failed (exit code {error.returncode}):\n  {' '.join(map(str, error.cmd))}")
         return 4
@@ -93,13 +91,17 @@ def check(rest: Sequence[str]) -> int:
     return max(results)
 
 
-def benchmark(rest: Sequence[str]) -> int:
-    """``run.py benchmark NAME``: a script of Testing/Benchmarks."""
-    known = sorted(path.stem for path in (ROOT / "Testing" / "Benchmarks").glob("*.py"))
-    if not rest or rest[0] not in known:
-        print(f"Name one of: {', '.join(known)}")
-        return 2
-    return run(ROOT / "Testing" / "Benchmarks" / f"{rest[0]}.py", *rest[1:])
+def script(folder: str) -> Callable[[Sequence[str]], int]:
+    """``run.py benchmark NAME`` and ``run.py study NAME``: a script of a folder in Testing."""
+
+    def start(rest: Sequence[str]) -> int:
+        known = sorted(path.stem for path in (ROOT / "Testing" / folder).glob("*.py"))
+        if not rest or rest[0] not in known:
+            print(f"Name one of: {', '.join(known)}")
+            return 2
+        return run(ROOT / "Testing" / folder / f"{rest[0]}.py", *rest[1:])
+
+    return start
 
 
 def run(*command: str | Path) -> int:
@@ -124,6 +126,15 @@ def _fingerprint(extras: Sequence[str]) -> str:
     content = CONSTRAINTS.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + " ".join(ORACLE_WHEELS).encode()
     return f"{hashlib.sha256(content).hexdigest()} {' '.join(extras)} {ROOT}\n"
 
+
+TASKS: dict[str, Callable[[Sequence[str]], int]] = {
+    "demo": demo,
+    "test": test,
+    "check": check,
+    "setup": lambda _: 0,
+    "benchmark": script("Benchmarks"),
+    "study": script("Studies"),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -112,11 +112,11 @@ class Display:
             parts.append(f"rotation {values['rotation_accuracy']:.0%} right (chance 25%)")
         if "dice" in values:
             parts.append(f"mean Dice {values['dice']:.3f}")
-        self.console.print(f"  step {step:>6,}   " + " · ".join(parts))
+        self.console.print(f"  step {step:>6,}   " + " · ".join(parts), soft_wrap=True)
         self._values = {}
 
     def _on_warning(self, event: Event) -> None:
-        self.console.print(Text.assemble(("Note: ", "yellow"), event["message"]))
+        self.console.print(Text.assemble(("Note: ", "yellow"), event["message"]), soft_wrap=True)
 
 
 def _rate(rate: float | None) -> str:
