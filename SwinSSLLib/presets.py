@@ -86,14 +86,15 @@ FINETUNE: dict[str, dict[str, Any]] = {
     },
     "quick": {
         "network": _QUICK_NETWORK,
-        "input": _QUICK_INPUT,
+        "input": {**_QUICK_INPUT, "roi": [64, 64, 32]},  # the decoder's full-resolution convolutions are what costs
         "training": {
-            "steps": 120,
+            "steps": 200,
             "batch": 2,
-            "lr": 2e-3,
+            "lr": 5e-3,
             "warmup": 10,
-            "validate_every": 30,
-            "checkpoint_every": 30,
+            "validate_every": 100,
+            "checkpoint_every": 50,
+            "preview_every": 100,
             "best": "dice",
         },
         "overlap": 0.25,

@@ -70,9 +70,9 @@ def finetune(arguments: argparse.Namespace) -> int:
 
 
 def with_network_of(card: dict[str, Any], build: Callable[..., Any], changes: dict[str, Any], source: str) -> Any:
-    """Settings that fit a model: its network and its input, unless somebody says otherwise."""
+    """Settings that fit a model: its network, spacing and HU window, unless somebody says otherwise."""
     network = {key: value for key, value in card["network"].items() if key != "out_channels"}
-    own = {key: card["input"][key] for key in ("spacing", "hu_window", "roi") if key in card["input"]}
+    own = {key: card["input"][key] for key in ("spacing", "hu_window") if key in card["input"]}
     return build(changes=merged({"network": network, "input": own}, changes), source=source)
 
 

@@ -70,9 +70,7 @@ class PatchSampler:
             "labels": torch.from_numpy(cut(labels, corner, settings.input.roi, outside=0)).unsqueeze(0),
         }
         augmented = self._augmentation(int(random.integers(2**32)))(patch)
-        return Patch(
-            torch.as_tensor(augmented["image"]).contiguous(), torch.as_tensor(augmented["labels"]).contiguous()
-        )
+        return Patch(_plain(augmented["image"]), _plain(augmented["labels"]))
 
     def _corner(
         self, entry: Entry, image: np.ndarray, labels: np.ndarray, random: np.random.Generator
@@ -103,6 +101,11 @@ class PatchSampler:
         )
         transforms.set_random_state(seed=seed)
         return transforms
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """A plain tensor: MONAI's MetaTensor would carry its bookkeeping through every operation of the network."""
+    return torch.Tensor.as_subclass(tensor, Tensor).contiguous()
 
 
 def _find_places(image: np.ndarray, labels: np.ndarray, lowest: float) -> _Places:
