@@ -65,7 +65,9 @@ PRETRAIN: dict[str, dict[str, Any]] = {
 
 FINETUNE: dict[str, dict[str, Any]] = {
     "recommended": {
-        # BTCV/main.py: AdamW 1e-4, weight decay 1e-5, warm-up 50 epochs of 24 cases, then cosine.
+        # BTCV/main.py: AdamW 1e-4, weight decay 1e-5, warm-up 50 epochs of 24 cases, then cosine. The Dice term of
+        # the model zoo: in quick runs (6 phantoms, 200 steps, same start) mean Dice was 0.46 against 0.26 with the
+        # plain one, which had found 4 of 13 organs by then.
         "training": {
             "steps": 30_000,
             "lr": 1e-4,
@@ -77,10 +79,12 @@ FINETUNE: dict[str, dict[str, Any]] = {
     },
     "paper": {
         # Section 4.1: 5-fold BTCV, AdamW; the augmentations are those of the public code.
+        "dice": "plain",
         "patches": {"per_case": 4, "flip": 0.2, "flip_axes": [0, 1, 2], "rotate90": 0.2},
         "training": {"steps": 120_000, "batch": 4, "lr": 1e-4, "warmup": 1_200, "clip": 0.0, "best": "dice"},
     },
     "official": {
+        "dice": "plain",
         "patches": {"per_case": 4, "flip": 0.2, "flip_axes": [0, 1, 2], "rotate90": 0.2},
         "training": {"steps": 120_000, "batch": 4, "lr": 1e-4, "warmup": 1_200, "clip": 0.0, "best": "dice"},
     },

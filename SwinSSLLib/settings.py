@@ -222,6 +222,9 @@ class FinetuneSettings:
     """Everything a fine-tuning run is made of.
 
     Attributes:
+        dice: ``plain`` is the Dice term of the official script (BTCV/main.py:166); ``squared`` has squares in the
+            denominator and sums over the whole batch, as the model zoo's BTCV bundle was trained with, so that an
+            organ that a patch does not hold weighs less.
         encoder_lr: learning rate of a pre-trained encoder as a multiple of ``training.lr``.
         overlap: overlap of the sliding window in validation.
     """
@@ -231,6 +234,7 @@ class FinetuneSettings:
     input: InputSettings = field(default_factory=InputSettings)
     patches: PatchSettings = field(default_factory=PatchSettings)
     training: TrainingSettings = field(default_factory=lambda: TrainingSettings(best="dice"))
+    dice: str = field(default="squared", metadata=rule(choices=("plain", "squared")))
     encoder_lr: float = field(default=1.0, metadata=rule(minimum=0.0, maximum=10.0))
     overlap: float = field(default=0.5, metadata=rule(minimum=0.0, maximum=0.9))
     validation_share: float = field(default=0.2, metadata=rule(minimum=0.0, maximum=0.9))

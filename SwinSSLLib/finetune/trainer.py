@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from SwinSSLLib.checkpoints import load_checkpoint
@@ -22,7 +21,7 @@ from SwinSSLLib.data.store import Entry
 from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
-from SwinSSLLib.finetune.validation import Validation
+from SwinSSLLib.finetune.validation import Validation, make_loss
 from SwinSSLLib.fitting import Progress, fit, make_optimizer
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.swin import build_segmenter
@@ -111,7 +110,7 @@ class Finetuning:
         share = settings.encoder_lr if pretrained else 1.0
         groups = [{"params": rest, "share": 1.0}, {"params": encoder, "share": share}]
         self.module, self.optimizer = fabric.setup(network, make_optimizer(groups, settings.training))
-        self.loss = DiceCELoss(to_onehot_y=True, softmax=True)
+        self.loss = make_loss(settings)
         sampler = PatchSampler(sources.training, settings)
         self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
         self.validation = Validation(sources.validation, settings, fabric.device)

@@ -22,6 +22,12 @@ from SwinSSLLib.settings import FinetuneSettings
 _MARGIN = 8
 
 
+def make_loss(settings: FinetuneSettings) -> DiceCELoss:
+    """Dice and cross entropy over all classes, background included, for logits and label ids."""
+    squared = settings.dice == "squared"
+    return DiceCELoss(to_onehot_y=True, softmax=True, squared_pred=squared, batch=squared)
+
+
 class Validation:
     """Fixed labelled CTs on the network's grid.
 
@@ -35,7 +41,7 @@ class Validation:
         self.entries, self.settings, self.device = entries, settings, device
         self.inferer = SlidingWindowInferer(settings.input.roi, overlap=settings.overlap, mode="gaussian")
         self.dice = DiceHelper(include_background=False, num_classes=settings.network.out_channels, reduction="none")
-        self.loss = DiceCELoss(to_onehot_y=True, softmax=True)
+        self.loss = make_loss(settings)
 
     @property
     def names(self) -> list[str]:
