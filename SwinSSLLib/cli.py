@@ -88,11 +88,11 @@ def _complain(error: Exception, as_json: bool) -> int:
 
         error = as_user_error(error)
     assert isinstance(error, SwinSSLError)
-    if as_json:
+    if as_json and not error.told:
         from SwinSSLLib.commands.console import print_json
 
         print_json({"event": "error", "message": error.message, "hint": error.hint, "exit_code": error.exit_code})
-    else:
+    elif not as_json:
         sys.stderr.write(f"{error.message}\n" + (f"{error.hint}\n" if error.hint else ""))
     return error.exit_code
 

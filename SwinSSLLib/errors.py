@@ -21,6 +21,8 @@ class SwinSSLError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        #: Whether a listener has heard it already, as an event of a job.
+        self.told = False
 
 
 class InputError(SwinSSLError):

@@ -160,14 +160,17 @@ def _running(
         reporter.state("starting")
         try:
             yield run, reporter
-        except StoppedWhilePreparing:
+        except StoppedWhilePreparing as stopped:
             reporter.state("stopped")
+            reporter.emit("stopped", message=stopped.message)
+            stopped.told = True
             raise
         except BaseException as error:
             problem = as_user_error(error, run)
             log.exception("The %s job ended with an error.", kind)
             reporter.emit("error", message=problem.message, hint=problem.hint, exit_code=problem.exit_code)
             reporter.state("failed", error=problem.message)
+            problem.told = True
             raise problem from error
         finished = run.status().get("step") == run.status().get("total") if first else True
         reporter.state("finished" if finished else "stopped")
@@ -198,10 +201,10 @@ def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSL
 @contextmanager
 def _logging_to(run: RunFolder, first: bool) -> Iterator[None]:
     """Everything that is logged goes to log.txt; warnings of libraries too."""
-    if not first:
-        yield
-        return
-    handler = logging.FileHandler(run.log_file, encoding="utf-8")
+    rank = os.environ.get("RANK", "0")
+    file = run.log_file if first else run.log_file.with_name(f"log-rank{rank}.txt")
+    # Opened at the first line: the other processes may be here before the first one has made the folder.
+    handler = logging.FileHandler(file, encoding="utf-8", delay=not first)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     level = root.level

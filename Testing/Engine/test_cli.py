@@ -13,8 +13,9 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import TINY, TINY_FINETUNE
+from conftest import TINY, TINY_FINETUNE, same_tensors
 
+from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.cli import main
 from SwinSSLLib.models import load_model
 from SwinSSLLib.runs import RunFolder
@@ -125,6 +126,42 @@ def test_a_parent_that_dies_stops_its_worker(tmp_path, a_cohort, tiny):
     assert events[-1] == "stopped"
     assert RunFolder(tmp_path / "run").status()["state"] == "stopped"
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("kind", ["pretrain", "finetune"])
+def test_a_killed_run_resumes_to_the_bit(tmp_path, a_cohort, a_pretrained_run, a_segmenter, tiny, kind):
+    """2 k steps equal k + SIGKILL + resume + k."""
+    out, whole = tmp_path / "run", a_pretrained_run if kind == "pretrain" else a_segmenter
+    command = [sys.executable, "-m", "SwinSSLLib", kind, "--out", out, "--json", "--no-report"]
+    start = ["--data", a_cohort, "--preset", "quick", "--settings", tiny[kind == "finetune"]]
+    if kind == "finetune":
+        start += ["--init", a_pretrained_run]
+    worker = subprocess.Popen(list(map(str, command + start)), stdout=subprocess.PIPE, text=True)
+    for line in worker.stdout:
+        event = json.loads(line)
+        if event["event"] == "checkpoint" and event["file"].endswith("last.ckpt"):
+            worker.kill()
+            break
+    assert worker.wait() != 0
+    assert load_checkpoint(out / "checkpoints" / "last.ckpt")["step"] == 2
+    assert RunFolder(out).status()["state"] == "running"  # nobody was there to say otherwise
+    done = subprocess.run(list(map(str, [*command, "--resume"])), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    first, second = (load_checkpoint(run / "checkpoints" / "last.ckpt") for run in (whole, out))
+    assert second["step"] == 4
+    assert same_tensors(first["model"], second["model"])
+    for number, state in first["optimizer"]["state"].items():
+        assert same_tensors(state, second["optimizer"]["state"][number])
+
+
+def test_machines_hear_of_an_error_once(swinssl, tmp_path, a_cohort, tiny):
+    out = tmp_path / "run"
+    changes = ("--settings", tiny[0], "--set", "input.roi=[96,96,96]", "--json")
+    code, told, _ = swinssl("pretrain", "-d", a_cohort, "-o", out, "-p", "quick", *changes)
+    errors = [json.loads(line) for line in told.splitlines() if json.loads(line)["event"] == "error"]
+    assert (code, len(errors), errors[0]["exit_code"]) == (2, 1, 2)
+    assert "smaller than a sub-volume" in errors[0]["message"]
+    assert errors[0]["hint"]
 
 
 def test_two_processes_by_torchrun_make_one_run(tmp_path, a_cohort, tiny):
