@@ -92,6 +92,8 @@ def fit(
     while progress.step < training.steps:
         loop.step(progress)
         stopping = loop.asked_to_stop(progress.step)
+        if stopping:
+            reporter.state("stopping")
         loop.look(progress, checkpoint=stopping or progress.step == training.steps)
         if stopping:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,27 @@ class StopAfter(Control):
     def stop(self) -> bool:
         self.steps -= 1
         return self.steps < 0
+
+
+@pytest.fixture
+def swinssl(capsys):
+    """Run a command; gives exit code, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        from SwinSSLLib.cli import main
+
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> tuple[Path, Path]:
+    """Settings files of the smallest pre-training and fine-tuning."""
+    folder = tmp_path_factory.mktemp("settings")
+    for name, content in (("pretrain", TINY), ("finetune", TINY_FINETUNE)):
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder / "pretrain.json", folder / "finetune.json"
