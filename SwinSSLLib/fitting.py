@@ -84,7 +84,8 @@ def fit(
         InputError: nothing usable to resume from, or the disk is full.
     """
     loop = _Loop(fabric, method, training, run, reporter, control)
-    progress = loop.restore() if resume else Progress()
+    # A run that ended before its first checkpoint begins at its beginning.
+    progress = loop.restore() if resume and run.has_checkpoint() else Progress()
     reporter.state("running", total=training.steps)
     reporter.progress(progress.step, training.steps)
     if progress.step == 0:
@@ -237,9 +238,7 @@ class _Loop:
             except InputError as error:
                 log.warning("%s", error.message)
                 self.reporter.emit("warning", message=f"{error.message} The one before it is tried.")
-        raise InputError(
-            f"{self.run.path} has no checkpoint to resume from.", "Start it anew in another folder; it had not got far."
-        )
+        raise InputError(f"No checkpoint of {self.run.path} can be read.", "Start the job anew in another folder.")
 
     def _file(self, name: str) -> Path:
         return self.run.checkpoints / f"{name}.ckpt"

@@ -108,6 +108,10 @@ class RunFolder:
         """Preview files in order of their step."""
         return sorted(self.previews.glob("step-*.npz"))
 
+    def has_checkpoint(self) -> bool:
+        """Whether a run got as far as its first checkpoint."""
+        return any((self.checkpoints / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+
     def create(self, kind: str, settings: Mapping[str, Any], inputs: list[dict[str, Any]], **more: Any) -> None:
         """Start a new run here.
 

@@ -86,9 +86,11 @@ def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
 
 
 def _init(arguments: argparse.Namespace, run: RunFolder | None) -> Path | None:
+    """What to start from; a run that is resumed from a checkpoint starts from that and nothing else."""
     given = arguments.init or (run.job().get("init") if run else None)
-    # A resumed run takes its weights from its checkpoint; what it began with is only remembered.
-    return None if run is not None or given in (None, "scratch") else Path(given)
+    if given in (None, "scratch") or (run is not None and run.has_checkpoint()):
+        return None
+    return Path(given)
 
 
 def _run(

@@ -156,7 +156,7 @@ def _fine_tune(job: Job, settings: FinetuneSettings, sinks: Sequence[Sink], cont
         run.check_same("finetune", to_dict(settings))
         if run.status().get("state") == "finished":
             return
-        job = replace(job, init=None, resume=(run.checkpoints / "last.ckpt").exists())
+        job = replace(job, init=None if run.has_checkpoint() else job.init, resume=True)
     progress = finetune_job(job, settings, sinks, control)
     if progress.step < settings.training.steps:
         raise SwinSSLError(

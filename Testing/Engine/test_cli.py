@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,8 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("swinssl ")
 
 
-def test_a_parent_that_dies_stops_its_worker(tmp_path, a_cohort, tiny):
+@pytest.mark.parametrize("how", ["end of standard input", "the word stop", "Ctrl+C"])
+def test_a_worker_that_is_asked_to_stop_saves_and_ends_well(tmp_path, a_cohort, tiny, how):
     command = [
         sys.executable, "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
         "--preset", "quick", "--settings", tiny[0], "--steps", 100000, "--control", "--json", "--no-report",
@@ -85,7 +87,13 @@ def test_a_parent_that_dies_stops_its_worker(tmp_path, a_cohort, tiny):
     for line in worker.stdout:
         if json.loads(line)["event"] == "progress" and "stage" not in json.loads(line):
             break
-    worker.stdin.close()
+    if how == "Ctrl+C":
+        worker.send_signal(signal.SIGINT)
+    elif how == "the word stop":
+        worker.stdin.write("stop\n")
+        worker.stdin.flush()
+    else:
+        worker.stdin.close()
     events = [json.loads(line)["event"] for line in worker.stdout]
     assert worker.wait() == 0
     assert events[-1] == "stopped"

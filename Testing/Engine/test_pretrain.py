@@ -15,6 +15,7 @@ from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import schedule
 from SwinSSLLib.models import load_model
 from SwinSSLLib.nets.heads import SSLNet
+from SwinSSLLib.preparing import StoppedWhilePreparing
 from SwinSSLLib.presets import pretrain_settings
 from SwinSSLLib.pretrain.batches import to_input, two_views
 from SwinSSLLib.pretrain.objectives import ssl_objectives
@@ -100,6 +101,24 @@ def test_a_resumed_run_ends_bit_equal(tmp_path, a_cohort, a_pretrained_run):
     for key, value in expected.items():
         if key[0].startswith("validation/"):
             assert found[key] == value, key
+
+
+def test_a_run_stopped_before_its_first_step_resumes_from_its_beginning(tmp_path, a_cohort, a_pretrained_run):
+    out = tmp_path / "run"
+    with pytest.raises(StoppedWhilePreparing):
+        pretrain(a_cohort, out, control=StopAfter(2))
+    assert RunFolder(out).status()["state"] == "stopped"
+    assert pretrain(a_cohort, out, resume=True).step == 4
+    assert same_tensors(load_model(a_pretrained_run).state, load_model(out).state)
+
+
+def test_when_no_checkpoint_can_be_read_the_run_is_named(tmp_path, a_cohort):
+    out = tmp_path / "run"
+    pretrain(a_cohort, out)
+    for file in RunFolder(out).checkpoints.iterdir():
+        file.write_bytes(b"rubbish")
+    with pytest.raises(InputError, match=r"No checkpoint of .*run can be read"):
+        pretrain(a_cohort, out, resume=True)
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, a_cohort, a_pretrained_run):
