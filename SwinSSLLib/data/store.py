@@ -8,6 +8,7 @@ aside and renamed into place: an entry is either whole or not there, however man
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -187,8 +188,8 @@ def _remove(folder: Path) -> None:
     """Take the folder out of sight at once, then delete it: no reader finds half an entry."""
     hidden = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder.parent))
     try:
-        folder.rename(hidden / folder.name)
-    except FileNotFoundError:
-        pass  # another process was faster
+        # Where it is gone, another process was faster.
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(hidden / folder.name)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
