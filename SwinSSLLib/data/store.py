@@ -176,8 +176,10 @@ class Store:
 
     def _clear_stale(self) -> None:
         for left in self.root.glob(_BUILDING + "*"):
-            if time.time() - left.stat().st_mtime > _STALE:
-                shutil.rmtree(left, ignore_errors=True)
+            # A process that finishes takes its folder away between the listing and the look at it.
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _STALE:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _size(folder: Path) -> int:
