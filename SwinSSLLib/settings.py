@@ -96,7 +96,7 @@ class HeadSettings:
     """The three heads on the deepest features (paper, section 3.3; official models/ssl_head.py)."""
 
     pooling: str = field(default="mean", metadata=rule(choices=("mean", "corner")))
-    reconstruction: str = field(default="transposed", metadata=rule(choices=("transposed", "vae")))
+    reconstruction: str = field(default="transposed", metadata=rule(choices=("transposed", "vae", "deconv")))
     contrast_channels: int = field(default=512, metadata=rule(minimum=2))
 
 

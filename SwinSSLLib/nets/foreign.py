@@ -13,18 +13,24 @@ Known layouts (all read in the public sources):
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.nets.weights import ENCODER
-from SwinSSLLib.settings import NetworkSettings
+from SwinSSLLib.nets.heads import SSLNet
+from SwinSSLLib.nets.swin import build_encoder, build_segmenter
+from SwinSSLLib.nets.weights import ENCODER, FIRST, Coverage, coverage_of
+from SwinSSLLib.settings import HeadSettings, NetworkSettings
+from SwinSSLLib.validation import build
 
 #: Names under which people put the tensors; taken in this order, again and again.
 _WRAPPERS = ("state_dict", "model", "net", "network_weights", "student", "model_state_dict")
@@ -35,8 +41,6 @@ _HEADS = {
     "convTrans3d.": "reconstruction_head.",
     "conv.": "reconstruction_head.",
 }
-#: A final normalisation and tokens of a layout that have no place in the network: named, not used.
-_LEFT_OUT = re.compile(r"^(norm\.|mask_token|encoder\.(norm\.|mask_token))")
 #: What other files that turn up under such names are, and how they are recognised.
 _OTHERS = (
     (re.compile(r"(^|\.)(stages|encoder\.stages)\.\d+\."), "a residual encoder U-Net of nnU-Net or nnssl"),
@@ -53,54 +57,71 @@ class Foreign:
     """Weights of others under our names.
 
     Attributes:
-        state: tensors by MONAI's names (``swinViT.*`` and the rest of Swin UNETR, or our heads).
+        state: tensors by MONAI's names (``swinViT.*`` and the rest of Swin UNETR, or our heads), complete for ``kind``.
         network: what their shapes say; ``merging`` is ``legacy`` unless somebody knows better.
         kind: ``encoder``, ``pretrained`` (with heads) or ``segmenter``.
-        renamed: how many tensors had other names.
-        left_out: names that have no place in the network.
+        heads: of the kind ``pretrained``, else None.
+        coverage: what became of each tensor of the file.
     """
 
     state: dict[str, Tensor]
     network: NetworkSettings
     kind: str
-    renamed: int
-    left_out: tuple[str, ...]
+    heads: HeadSettings | None
+    coverage: Coverage
 
 
-def read_foreign(path: Path, *, merging: str = "legacy") -> Foreign:
+def read_foreign(path: Path, *, merging: str = "legacy", force: bool = False) -> Foreign:
     """Read a file of weights in any known layout.
 
     Args:
-        path: .pt, .pth, .ckpt or .safetensors.
+        path: .pt, .pth, .ckpt, .bin or .safetensors.
         merging: of the network that they were trained with. All published weights are from before MONAI 1.5.
+        force: accept less than the whole encoder; the rest is filled with fresh random values.
 
     Raises:
-        InputError: no such file, not readable without executing code, or no Swin encoder; says what it is.
+        InputError: no such file, not readable without executing code, not a Swin encoder (says what it is), or not
+            the whole of one.
     """
-    tensors = _tensors(_read(path), path)
-    plain = {_without_prefixes(name): value for name, value in tensors.items()}
-    state: dict[str, Tensor] = {}
-    left_out: list[str] = []
-    autoencoder = "encoder.patch_embed.proj.weight" in plain  # its decoder has names of Swin UNETR and other shapes
-    for name, value in plain.items():
-        known = None if autoencoder and not name.startswith("encoder.") else _our_name(name)
-        if known is None:
-            left_out.append(name)
-        else:
-            state[known] = value
-    if f"{ENCODER}patch_embed.proj.weight" not in state:
-        raise InputError(f"{path} holds no Swin encoder{_what_it_is(plain)}.", "Choose weights of a Swin UNETR.")
-    renamed = sum(name not in tensors for name in state)
-    network, kind = _network_of(state, path), _kind_of(state)
-    return Foreign(state, replace(network, merging=merging), kind, renamed, tuple(sorted(left_out)))
+    return from_content(read_content(path), path, merging=merging, force=force)
 
 
-def inflate(weight: Tensor, channels: int) -> Tensor:
-    """First convolution of one input channel for several: repeated, and divided so that the response stays equal."""
-    return weight.repeat(1, channels, 1, 1, 1) / channels
+def from_content(content: Any, path: Path, *, merging: str = "legacy", force: bool = False) -> Foreign:
+    """As :func:`read_foreign`, for a file that is in memory already; ``path`` is its name in messages."""
+    tensors = _tensors(content, path)
+    given, origin, left_out = _translated(tensors)
+    if FIRST not in given:
+        raise InputError(f"{path} holds no Swin encoder{_what_it_is(tensors)}.", "Choose weights of a Swin UNETR.")
+    network = replace(_network_of(given, path), merging=merging)
+    kind, heads, receiver, found = _kind_of(given, network)
+    converted = [f"{name}: {given[name].dtype} to torch.float32" for name in found.loaded if _is_odd(given[name])]
+    coverage = replace(
+        found,
+        unexpected=tuple(sorted([*(origin[name] for name in found.unexpected), *left_out])),
+        renamed={name: origin[name] for name in found.loaded if origin[name] != name},
+        converted=tuple(converted),
+    )
+    if not coverage.complete and not force:
+        examples = (*coverage.mismatched, *coverage.missing)[:3]
+        raise InputError(
+            f"{path} does not hold a whole Swin encoder: {coverage.sentence()}; for example {'; '.join(examples)}.",
+            "Choose a complete file, or accept random values for the rest with --force.",
+        )
+    state = {name: _as_ours(given[name]) for name in coverage.loaded}
+    for name, value in state.items():
+        if not torch.isfinite(value).all():
+            raise InputError(f"{path}: {origin[name]} holds values that are not numbers.", "The file is damaged.")
+    if not coverage.complete:
+        state = {name: value.clone() for name, value in receiver.items()} | state
+    return Foreign(state, network, kind, heads, coverage)
 
 
-def _read(path: Path) -> Any:
+def read_content(path: Path) -> Any:
+    """What a file of weights holds, read without executing anything that stands in it.
+
+    Raises:
+        InputError: missing, damaged, or only readable by executing code.
+    """
     if not path.is_file():
         raise InputError(f"{path} is not a file.", "Check the path.")
     try:
@@ -108,13 +129,27 @@ def _read(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with _plain_numbers():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle, safetensors and torch each have their own kinds of damage
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path} cannot be read as weights: {reason[:200]}.",
             "It is damaged, or it would have to execute code to be read, which is never done.",
         ) from error
+
+
+@contextmanager
+def _plain_numbers() -> Iterator[None]:
+    """Let numpy's scalars and argparse's namespaces through: people leave scores and options beside the weights.
+
+    Both are plain data. Files of numpy 1 call the first by another module's name.
+    """
+    scalar = np.float64(0).__reduce__()[0]
+    names = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
+    with torch.serialization.safe_globals([*names, np.dtype, *kinds, argparse.Namespace]):
+        yield
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
@@ -132,16 +167,31 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     raise InputError(f"{path} holds no named tensors.", "Choose a file of weights (a state dict).")
 
 
+def _translated(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    """Tensors by our names, the file's name of each, and the file's names that have no place or come twice."""
+    given: dict[str, Tensor] = {}
+    origin: dict[str, str] = {}
+    left_out: list[str] = []
+    plain = {name: _without_prefixes(name) for name in tensors}
+    # Disruptive Autoencoders: its decoder has names of Swin UNETR and other shapes.
+    autoencoder = "encoder.patch_embed.proj.weight" in plain.values()
+    for name, short in plain.items():
+        ours = short if autoencoder and not short.startswith("encoder.") else _our_name(short)
+        if ours in given or (autoencoder and not ours.startswith(ENCODER)):
+            left_out.append(name)
+        else:
+            given[ours], origin[ours] = tensors[name], name
+    return given, origin, left_out
+
+
 def _without_prefixes(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return name
 
 
-def _our_name(name: str) -> str | None:
-    """MONAI's name of a tensor, or None where it has no place."""
-    if _LEFT_OUT.match(name):
-        return None
+def _our_name(name: str) -> str:
+    """MONAI's name of a tensor, or one of our heads; other names stay as they are and find no place later."""
     name = re.sub(r"^swin_vit\.", ENCODER, name)
     name = re.sub(r"^encoder\.(layers\d)\.0\.0\.", rf"{ENCODER}\1.0.", name)  # Disruptive Autoencoders
     name = re.sub(r"^encoder\.patch_embed\.", f"{ENCODER}patch_embed.", name)
@@ -156,37 +206,76 @@ def _our_name(name: str) -> str | None:
 def _network_of(state: Mapping[str, Tensor], path: Path) -> NetworkSettings:
     """Feature size, channels, window, depths, heads, version and classes, from shapes alone."""
     try:
-        feature_size, in_channels, patch, _, _ = state[f"{ENCODER}patch_embed.proj.weight"].shape
+        feature_size, in_channels, patch, _, _ = state[FIRST].shape
         depths, heads = [], []
         for stage in range(1, 5):
-            blocks = {
-                int(match[1])
-                for name in state
-                if (match := re.match(rf"{re.escape(ENCODER)}layers{stage}\.0\.blocks\.(\d+)\.", name))
-            }
-            depths.append(len(blocks))
+            pattern = re.compile(rf"{re.escape(ENCODER)}layers{stage}\.0\.blocks\.(\d+)\.")
+            blocks = {int(match[1]) for name in state if (match := pattern.match(name))}
+            # Blocks come in pairs, plain and shifted; an odd number means that one is missing, not that it is so.
+            depths.append(2 * ((max(blocks) + 2) // 2))
             table = state[f"{ENCODER}layers{stage}.0.blocks.0.attn.relative_position_bias_table"]
-            heads.append(table.shape[1])
+            heads.append(int(table.shape[1]))
         window = (round(table.shape[0] ** (1 / 3)) + 1) // 2
-        out = state.get("out.conv.conv.weight")
     except (KeyError, ValueError) as error:
         raise InputError(f"{path} holds only a part of a Swin encoder ({error}).", "Choose a complete file.") from error
-    return NetworkSettings(
-        feature_size=feature_size,
-        depths=(depths[0], depths[1], depths[2], depths[3]),
-        num_heads=(heads[0], heads[1], heads[2], heads[3]),
-        window=window,
-        patch=patch,
-        use_v2=any(name.startswith(f"{ENCODER}layers1c.") for name in state),
-        in_channels=in_channels,
-        out_channels=2 if out is None else out.shape[0],
-    )
+    out = state.get("out.conv.conv.weight")
+    found = {
+        "feature_size": int(feature_size),
+        "depths": depths,
+        "num_heads": heads,
+        "window": window,
+        "patch": int(patch),
+        "use_v2": any(name.startswith(f"{ENCODER}layers1c.") for name in state),
+        "in_channels": int(in_channels),
+        "out_channels": 2 if out is None else int(out.shape[0]),
+    }
+    return build(NetworkSettings, found, f"The network in {path}")
 
 
-def _kind_of(state: Mapping[str, Tensor]) -> str:
-    if "decoder1.conv_block.conv1.conv.weight" in state and "out.conv.conv.weight" in state:
-        return "segmenter"
-    return "pretrained" if "rotation_head.weight" in state else "encoder"
+def _kind_of(
+    given: Mapping[str, Tensor], network: NetworkSettings
+) -> tuple[str, HeadSettings | None, dict[str, Tensor], Coverage]:
+    """The most that a file is complete for: a segmenter, an encoder with heads, or an encoder."""
+    if "out.conv.conv.weight" in given:
+        own = build_segmenter(network).state_dict()
+        coverage = coverage_of(own, given, "network")
+        if coverage.complete:
+            return "segmenter", None, own, coverage
+    heads = _heads_of(given)
+    if heads is not None:
+        own = SSLNet(network, heads).state_dict()
+        coverage = coverage_of(own, given, "encoder and head")
+        if coverage.complete:
+            return "pretrained", heads, own, coverage
+    own = _prefixed(build_encoder(network))
+    return "encoder", None, own, coverage_of(own, given)
+
+
+def _prefixed(encoder: nn.Module) -> dict[str, Tensor]:
+    return {f"{ENCODER}{name}": value for name, value in encoder.state_dict().items()}
+
+
+def _heads_of(given: Mapping[str, Tensor]) -> HeadSettings | None:
+    """Which of the public code's three decoders a file holds; its heads always read the corner tokens."""
+    contrast = given.get("contrast_head.weight")
+    if contrast is None or "rotation_head.weight" not in given:
+        return None
+    if "reconstruction_head.weight" in given:
+        decoder = "transposed"
+    else:
+        first = given.get("reconstruction_head.0.weight")
+        decoder = "vae" if first is not None and first.shape[2] == 3 else "deconv"
+    return HeadSettings(pooling="corner", reconstruction=decoder, contrast_channels=int(contrast.shape[0]))
+
+
+def _is_odd(value: Tensor) -> bool:
+    return value.is_floating_point() and value.dtype != torch.float32
+
+
+def _as_ours(value: Tensor) -> Tensor:
+    """A copy of its own memory in float32; indices stay what they are."""
+    value = value.detach()
+    return value.float().clone() if value.is_floating_point() else value.clone()
 
 
 def _what_it_is(names: Mapping[str, Tensor]) -> str:

@@ -39,7 +39,8 @@ class SSLNet(nn.Module):
         heads: ``pooling`` "mean" reads the average of the deepest tokens; "corner" reads token 0 for rotation
             and token 1 for contrast, as the public code does (ssl_head.py:84-87).
             ``reconstruction`` "transposed" is one transposed convolution with kernel and stride 32 (the paper
-            and the published weights); "vae" the public code's convolutions and trilinear upsampling.
+            and the published weights); "vae" the public code's convolutions and trilinear upsampling; "deconv"
+            its five transposed convolutions with kernel and stride 2.
         checkpointing: trade time for memory in the encoder.
     """
 
@@ -52,6 +53,8 @@ class SSLNet(nn.Module):
         self.contrast_head = nn.Linear(channels, heads.contrast_channels)
         if heads.reconstruction == "transposed":
             self.reconstruction_head: nn.Module = nn.ConvTranspose3d(channels, network.in_channels, 32, stride=32)
+        elif heads.reconstruction == "deconv":
+            self.reconstruction_head = _doubling_decoder(channels, network.in_channels)
         else:
             self.reconstruction_head = _upsampling_decoder(channels, network.in_channels)
 
@@ -68,6 +71,12 @@ class SSLNet(nn.Module):
             embedding=self.contrast_head(for_contrast),
             reconstruction=self.reconstruction_head(features),
         )
+
+
+def _doubling_decoder(channels: int, out_channels: int) -> nn.Module:
+    """Five transposed convolutions, each doubling the grid (ssl_head.py:47-58, "deconv")."""
+    widths = [*(channels // 2**level for level in range(5)), out_channels]
+    return nn.Sequential(*(nn.ConvTranspose3d(wide, narrow, 2, stride=2) for wide, narrow in pairwise(widths)))
 
 
 def _upsampling_decoder(channels: int, out_channels: int) -> nn.Module:

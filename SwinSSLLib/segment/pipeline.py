@@ -13,6 +13,7 @@ from SwinSSLLib.data.volumes import Volume, resample_to_ras
 from SwinSSLLib.errors import InputError, MemoryShortage
 from SwinSSLLib.models import Model, input_of
 from SwinSSLLib.nets.swin import build_segmenter
+from SwinSSLLib.nets.weights import load_all
 from SwinSSLLib.organs import Organ
 from SwinSSLLib.segment.regrid import LabelPainter, softmax_
 from SwinSSLLib.segment.results import OrganMeasure, measure
@@ -154,11 +155,7 @@ def load_network(model: Model, options: Options) -> Network:
     """
     organs_of(model.card)
     network = build_segmenter(model.network)
-    try:
-        network.load_state_dict(model.state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise InputError(f"The weights in {model.folder} do not fit its card: {reason}", "Export it again.") from error
+    load_all(network, model.state, source=str(model.folder))
     network.eval().requires_grad_(False)
     return network.to(options.torch_device())
 

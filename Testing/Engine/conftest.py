@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import sys
+import zipfile
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -144,3 +148,22 @@ def tiny(tmp_path_factory) -> tuple[Path, Path]:
     for name, content in (("pretrain", TINY), ("finetune", TINY_FINETUNE)):
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder / "pretrain.json", folder / "finetune.json"
+
+
+@pytest.fixture(scope="session")
+def swin_unetr_of_monai_1_4(tmp_path_factory) -> ModuleType:
+    """The module swin_unetr.py of the MONAI 1.4.0 wheel, run against the installed MONAI's other parts."""
+    wheels = sorted((Path(sys.prefix) / "oracles").glob("monai-1.4.0-*.whl"))
+    if not wheels:
+        pytest.skip("the MONAI 1.4.0 wheel is not in .venv/oracles (python3 Testing/run.py setup puts it there)")
+    source = zipfile.ZipFile(wheels[0]).read("monai/networks/nets/swin_unetr.py").decode()
+    # Its decorator says "removed in 1.5" of an argument and would raise on a newer MONAI; nothing else is changed.
+    source = source.replace('removed="1.5"', 'removed="99.0"')
+    file = tmp_path_factory.mktemp("oracle") / "swin_unetr_1_4.py"
+    file.write_text(source)
+    spec = importlib.util.spec_from_file_location("swin_unetr_1_4", file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["swin_unetr_1_4"] = module
+    spec.loader.exec_module(module)
+    return module

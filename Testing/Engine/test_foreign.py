@@ -2,129 +2,180 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+import layouts
 import pytest
 import torch
+from layouts import LAYOUTS
 
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.nets.foreign import inflate, read_foreign
+from SwinSSLLib.nets.foreign import read_foreign
 from SwinSSLLib.nets.heads import SSLNet
-from SwinSSLLib.nets.swin import build_encoder, build_segmenter
-from SwinSSLLib.nets.weights import load_encoder
-from SwinSSLLib.settings import HeadSettings, NetworkSettings
-
-NETWORK = NetworkSettings(feature_size=12, out_channels=14, merging="legacy")
+from SwinSSLLib.nets.swin import build_segmenter
+from SwinSSLLib.nets.weights import adapt_channels, load_encoder
+from SwinSSLLib.settings import NetworkSettings
 
 
-def random_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(value.shape, generator=generator) if value.is_floating_point() else value
-        for name, value in network.state_dict().items()
-    }
+@pytest.fixture(scope="module")
+def oracle(swin_unetr_of_monai_1_4):
+    return layouts.encoder_of_monai_1_4(swin_unetr_of_monai_1_4)
 
 
-def fc(name: str) -> str:
-    return name.replace(".mlp.linear", ".mlp.fc")
+@pytest.fixture(scope="module")
+def image():
+    return torch.rand(1, 1, 64, 32, 32, generator=torch.Generator().manual_seed(1))
 
 
-def an_encoder(**changes) -> dict[str, torch.Tensor]:
-    return random_state(build_encoder(NetworkSettings(**{**NETWORK.__dict__, **changes})))
+def hidden(encoder, image):
+    with torch.no_grad():
+        return encoder.eval()(image)
 
 
-def published(encoder) -> dict:
-    heads = {
-        "norm.weight": torch.ones(192), "norm.bias": torch.zeros(192),
-        "convTrans3d.weight": torch.randn(192, 1, 32, 32, 32), "convTrans3d.bias": torch.zeros(1),
-        "rotation_head.weight": torch.randn(4, 192), "rotation_head.bias": torch.zeros(4),
-        "contrastive_head.weight": torch.randn(512, 192), "contrastive_head.bias": torch.zeros(512),
-    }  # fmt: skip
-    return {
-        "state_dict": {f"module.{fc(name)}": value for name, value in (encoder | heads).items()},
-        "optimizer": {"x": 1},
-    }
-
-
-def autoencoder(encoder) -> dict:
-    nested = {re.sub(r"^(layers\d)\.0\.", r"encoder.\1.0.0.", name): value for name, value in encoder.items()}
-    nested = {name.replace("patch_embed", "encoder.patch_embed", 1): value for name, value in nested.items()}
-    rest = {
-        "encoder.mask_token": torch.zeros(1),
-        "encoder.norm.weight": torch.ones(192),
-        "decoder1.conv.weight": torch.ones(3),
-    }
-    return {"model": nested | rest | {"out.conv.conv.weight": torch.ones(1, 12, 1, 1, 1)}}
-
-
-LAYOUTS = {
-    "published": (published, "pretrained"),
-    "SSLHead": (lambda e: {f"swinViT.{name}": value for name, value in e.items()}, "encoder"),
-    "SSLHead, DDP": (
-        lambda e: {"state_dict": {f"module.swinViT.{name}": value for name, value in e.items()}},
-        "encoder",
-    ),
-    "before #89": (lambda e: {f"swin_vit.{fc(name)}": value for name, value in e.items()}, "encoder"),
-    "SuPreM": (lambda e: {"net": {f"module.backbone.swinViT.{name}": value for name, value in e.items()}}, "encoder"),
-    "compiled": (lambda e: {"model": {f"_orig_mod.module.{name}": value for name, value in e.items()}}, "encoder"),
-    "autoencoder": (autoencoder, "encoder"),
-}
+def accounted(foreign) -> int:
+    return len(foreign.coverage.loaded) + len(foreign.coverage.mismatched) + len(foreign.coverage.unexpected)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_arrives_whole(tmp_path, layout):
-    make, kind = LAYOUTS[layout]
-    encoder = an_encoder()
-    torch.save(make(encoder), tmp_path / "weights.pt")
+def test_every_layout_gives_the_outputs_that_it_was_trained_with(tmp_path, layout, oracle, image):
+    make, kind, tensors, unused = LAYOUTS[layout]
+    torch.save(make(oracle.state_dict()), tmp_path / "weights.pt")
     foreign = read_foreign(tmp_path / "weights.pt")
     assert foreign.kind == kind
     assert (foreign.network.feature_size, foreign.network.window, foreign.network.merging) == (12, 7, "legacy")
-    receiver = build_segmenter(NETWORK)
+    assert accounted(foreign) == tensors
+    assert len(foreign.coverage.unexpected) == unused
+    assert foreign.coverage.complete
+    receiver = build_segmenter(foreign.network)
     coverage = load_encoder(receiver, foreign.state, source=layout)
-    assert (len(coverage.loaded), coverage.missing, coverage.mismatched) == (126, (), ())
-    for name, value in encoder.items():
-        assert torch.equal(receiver.swinViT.state_dict()[name], value), name
+    assert (len(coverage.loaded), coverage.complete) == (126, True)
+    for ours, theirs in zip(hidden(receiver.swinViT, image), hidden(oracle, image), strict=True):
+        assert torch.equal(ours, theirs)
 
 
-def test_a_plain_load_of_the_published_layout_changes_nothing(tmp_path):
+@pytest.mark.parametrize("use_v2", [False, True])
+def test_a_fine_tuned_network_gives_the_outputs_that_it_was_trained_with(
+    tmp_path, use_v2, swin_unetr_of_monai_1_4, image
+):
+    oracle = swin_unetr_of_monai_1_4.SwinUNETR(
+        img_size=(64, 32, 32), in_channels=1, out_channels=14, feature_size=12, use_v2=use_v2
+    )
+    layouts.random_(oracle)
+    torch.save({"epoch": 3, "best_acc": 0.8, "state_dict": oracle.state_dict()}, tmp_path / "w.pt")
+    foreign = read_foreign(tmp_path / "w.pt")
+    wanted = NetworkSettings(feature_size=12, out_channels=14, use_v2=use_v2, merging="legacy")
+    assert (foreign.kind, foreign.network) == ("segmenter", wanted)
+    assert len(oracle.state_dict()) == len(foreign.state) == 159 + (8 if use_v2 else 0)
+    assert (foreign.coverage.complete, foreign.coverage.unexpected, foreign.coverage.renamed) == (True, (), {})
+    network = build_segmenter(foreign.network)
+    network.load_state_dict(foreign.state)
+    assert torch.equal(hidden(network, image), hidden(oracle, image))
+
+
+def test_an_encoder_of_version_two_gives_its_outputs(tmp_path, swin_unetr_of_monai_1_4, image):
+    """VoCo's files: bare, with ``layersNc``."""
+    oracle = layouts.encoder_of_monai_1_4(swin_unetr_of_monai_1_4, use_v2=True)
+    torch.save({f"swinViT.{name}": value for name, value in oracle.state_dict().items()}, tmp_path / "w.pt")
+    foreign = read_foreign(tmp_path / "w.pt")
+    assert (foreign.network.use_v2, foreign.kind, accounted(foreign)) == (True, "encoder", 134)
+    receiver = build_segmenter(foreign.network)
+    load_encoder(receiver, foreign.state, source="VoCo")
+    for ours, theirs in zip(hidden(receiver.swinViT, image), hidden(oracle, image), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_plain_load_of_the_published_layout_changes_nothing(tmp_path, oracle):
     """The silent zero of the official script, as a regression test: strict=False takes 0 tensors over, ours 126."""
-    content = published(an_encoder())
+    content = layouts.published(oracle.state_dict())
     torch.save(content, tmp_path / "model_swinvit.pt")
-    network = build_segmenter(NETWORK)
+    network = build_segmenter(NetworkSettings(feature_size=12, merging="legacy"))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     stripped = {name.replace("module.", ""): value for name, value in content["state_dict"].items()}
     network.load_state_dict(stripped, strict=False)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     foreign = read_foreign(tmp_path / "model_swinvit.pt")
     assert len(load_encoder(network, foreign.state, source="published").loaded) == 126
-    assert foreign.left_out == ("norm.bias", "norm.weight")
+    for name, value in oracle.state_dict().items():
+        assert torch.equal(network.swinViT.state_dict()[name], value), name
+    assert foreign.coverage.unexpected == ("module.norm.bias", "module.norm.weight")
 
 
-def test_heads_of_the_published_file_fit_ours(tmp_path):
-    torch.save(published(an_encoder()), tmp_path / "w.pt")
+@pytest.mark.parametrize("layout", [name for name, entry in LAYOUTS.items() if entry[1] == "pretrained"])
+def test_heads_arrive_too(tmp_path, layout, oracle):
+    content = LAYOUTS[layout][0](oracle.state_dict())
+    torch.save(content, tmp_path / "w.pt")
     foreign = read_foreign(tmp_path / "w.pt")
-    network = SSLNet(foreign.network, HeadSettings(reconstruction="transposed"))
-    result = network.load_state_dict(foreign.state, strict=False)
-    assert not result.missing_keys
-    assert not result.unexpected_keys
+    assert foreign.heads and foreign.heads.pooling == "corner"
+    network = SSLNet(foreign.network, foreign.heads)
+    network.load_state_dict(foreign.state)  # strict: no more and no fewer
+    given = content.get("state_dict", content)
+    head = next(value for name, value in given.items() if name.endswith("contrastive_head.weight"))
+    assert torch.equal(network.contrast_head.weight, head)
 
 
-@pytest.mark.parametrize("use_v2", [False, True])
-def test_a_fine_tuned_network_is_recognised(tmp_path, use_v2):
-    wanted = NetworkSettings(feature_size=24, out_channels=21, use_v2=use_v2, in_channels=2, merging="legacy")
-    state = random_state(build_segmenter(wanted))
-    torch.save({"epoch": 3, "best_acc": 0.8, "state_dict": state}, tmp_path / "w.pt")
+def test_the_report_names_every_renamed_tensor(tmp_path, oracle):
+    torch.save(layouts.published(oracle.state_dict()), tmp_path / "w.pt")
+    coverage = read_foreign(tmp_path / "w.pt").coverage
+    assert coverage.renamed["swinViT.layers2.0.blocks.1.mlp.linear1.weight"] == (
+        "module.layers2.0.blocks.1.mlp.fc1.weight"
+    )
+    assert len(coverage.renamed) == 132
+    text = coverage.text()
+    assert "132 of 132 encoder and head tensors taken over (2 not used, 132 renamed)" in text
+    assert "module.norm.weight" in text
+    assert "and 120 more" in text
+    assert coverage.to_dict()["unexpected"] == ["module.norm.bias", "module.norm.weight"]
+
+
+def test_half_precision_becomes_single_and_is_reported(tmp_path, oracle):
+    state = {name: value.half() if value.is_floating_point() else value for name, value in oracle.state_dict().items()}
+    torch.save(state, tmp_path / "w.pt")
     foreign = read_foreign(tmp_path / "w.pt")
-    assert (foreign.kind, foreign.network, foreign.renamed, foreign.left_out) == ("segmenter", wanted, 0, ())
-    assert foreign.state.keys() == state.keys()
+    assert {value.dtype for value in foreign.state.values()} == {torch.float32, torch.int64}
+    assert len(foreign.coverage.converted) == sum(value.is_floating_point() for value in state.values())
+    assert "torch.float16 to torch.float32" in foreign.coverage.converted[0]
 
 
-def test_more_input_channels_give_the_same_response():
-    weight, image = torch.randn(12, 1, 2, 2, 2), torch.randn(1, 1, 4, 4, 4)
-    expected = torch.nn.functional.conv3d(image, weight, stride=2)
-    found = torch.nn.functional.conv3d(image.expand(1, 3, 4, 4, 4), inflate(weight, 3), stride=2)
+@pytest.mark.parametrize(("there", "here"), [(1, 3), (4, 1)])
+def test_another_number_of_input_channels_gives_the_same_response(there, here):
+    weight, image = torch.randn(12, there, 2, 2, 2), torch.randn(1, 1, 4, 4, 4)
+    adapted = adapt_channels(weight, torch.empty(12, here, 2, 2, 2))
+    expected = torch.nn.functional.conv3d(image.expand(1, there, 4, 4, 4), weight, stride=2)
+    found = torch.nn.functional.conv3d(image.expand(1, here, 4, 4, 4), adapted, stride=2)
     torch.testing.assert_close(found, expected)
+    assert adapt_channels(weight, torch.empty(12, there, 2, 2, 2)) is None
+    assert adapt_channels(weight, torch.empty(24, here, 2, 2, 2)) is None
+
+
+def test_an_encoder_for_four_channels_starts_one_for_ct(tmp_path, swin_unetr_of_monai_1_4):
+    oracle = layouts.encoder_of_monai_1_4(swin_unetr_of_monai_1_4, in_chans=4)
+    torch.save(layouts.prefixed("swinViT.")(oracle.state_dict()), tmp_path / "w.pt")
+    foreign = read_foreign(tmp_path / "w.pt")
+    assert foreign.network.in_channels == 4
+    coverage = load_encoder(build_segmenter(NetworkSettings(feature_size=12)), foreign.state, source="four")
+    assert coverage.complete
+    assert coverage.converted == ("swinViT.patch_embed.proj.weight: from 4 to 1 input channels",)
+
+
+@pytest.mark.parametrize("lost", ["layers3.0.blocks.1.", "layers1.0.downsample.", "patch_embed.proj.bias"])
+def test_less_than_the_whole_encoder_is_refused_unless_forced(tmp_path, oracle, lost):
+    state = {name: value for name, value in oracle.state_dict().items() if not name.startswith(lost)}
+    torch.save(state, tmp_path / "w.pt")
+    missing = 126 - len(state)
+    with pytest.raises(InputError, match=rf"{126 - missing} of 126 encoder tensors .*{missing} missing") as caught:
+        read_foreign(tmp_path / "w.pt")
+    assert "--force" in caught.value.hint
+    forced = read_foreign(tmp_path / "w.pt", force=True)
+    assert len(forced.state) == 126
+    assert all(lost in name for name in forced.coverage.missing)
+
+
+def test_numbers_that_are_none_are_refused(tmp_path, oracle):
+    state = dict(oracle.state_dict())
+    state["layers4.0.blocks.0.norm1.weight"] = torch.full_like(state["layers4.0.blocks.0.norm1.weight"], torch.nan)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InputError, match=r"layers4\.0\.blocks\.0\.norm1\.weight holds values that are not numbers"):
+        read_foreign(tmp_path / "w.pt")
 
 
 @pytest.mark.parametrize(

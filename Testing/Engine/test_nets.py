@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import zipfile
-from pathlib import Path
-
 import pytest
 import torch
 from monai.networks.nets import SwinUNETR
@@ -19,25 +14,6 @@ from SwinSSLLib.nets.weights import load_encoder
 from SwinSSLLib.settings import HeadSettings, InputSettings, NetworkSettings
 
 SMALL = NetworkSettings(feature_size=12, out_channels=5)
-ORACLES = Path(sys.prefix) / "oracles"
-
-
-@pytest.fixture(scope="module")
-def swin_unetr_of_monai_1_4(tmp_path_factory):
-    """The module swin_unetr.py of the MONAI 1.4.0 wheel, run against the installed MONAI's other parts."""
-    wheels = sorted(ORACLES.glob("monai-1.4.0-*.whl"))
-    if not wheels:
-        pytest.skip("the MONAI 1.4.0 wheel is not in .venv/oracles (python3 Testing/run.py setup puts it there)")
-    source = zipfile.ZipFile(wheels[0]).read("monai/networks/nets/swin_unetr.py").decode()
-    # Its decorator says "removed in 1.5" of an argument and would raise on a newer MONAI; nothing else is changed.
-    source = source.replace('removed="1.5"', 'removed="99.0"')
-    file = tmp_path_factory.mktemp("oracle") / "swin_unetr_1_4.py"
-    file.write_text(source)
-    spec = importlib.util.spec_from_file_location("swin_unetr_1_4", file)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["swin_unetr_1_4"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def outputs(network, image):
