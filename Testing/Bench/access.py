@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import shiboken6
@@ -62,7 +63,10 @@ def reading(native: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
         if isinstance(found, Property):
             return found.read(self, None, frame)
         if isinstance(found, Method):
-            return found.read(self, native(self, name), frame)
+            raw = native(self, name)
+            # C++ asks here for overrides too, and must find those of the bench's own widgets as they are.
+            is_override = isinstance(raw, MethodType) and "__members__" not in owner.__dict__
+            return raw if is_override else found.read(self, raw, frame)
         return native(self, name)
 
     return read
@@ -205,14 +209,15 @@ def making(native: Callable[..., None], owner: type) -> Callable[..., None]:
         if plain(sys._getframe(1)):
             native(self, *arguments, **keywords)
             return
-        refuse_keywords(f"qt.{owner.__name__}", keywords)
+        name = type(self).__name__ if owner.__name__ == "StandIn" else f"qt.{owner.__name__}"
+        refuse_keywords(name, keywords)
         if check is not None:
             check(self, *arguments)
         given = tuple(map(to_qt, arguments))
         try:
             native(self, *given)
         except TypeError as error:
-            raise refusal(f"qt.{owner.__name__}", given, error) from None
+            raise refusal(name, given, error) from None
 
     return make
 

@@ -177,8 +177,8 @@ class Signal:
         if not issubclass(owner, QtCore.QObject):
             raise TypeError(
                 f"{owner.__name__}.{name}: qt.Signal on a class that is no QObject ends Slicer with a segmentation "
-                "fault when it is connected: derive from qt.QObject and call super().__init__() first, or keep a list of "
-                "callbacks"
+                "fault when it is connected: derive from qt.QObject and call super().__init__() first, or keep a "
+                "list of callbacks"
             )
         setattr(owner, name, QtCore.Signal(*self.types))
 

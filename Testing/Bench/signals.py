@@ -27,7 +27,7 @@ class BoundSignal:
     def __init__(self, sender: Any, native: Any, name: str) -> None:
         self.sender, self.name = sender, name
         self.signature = _first_overload(sender, name)
-        types = _types(self.signature)
+        types = split_types(self.signature)
         # PySide6 begins with clicked(), Qt and PythonQt with clicked(bool).
         self.native = native[tuple(types)] if types and f" {name}() " in repr(native) else native
 
@@ -57,7 +57,7 @@ class BoundSignal:
 
     def emit(self, *arguments: Any) -> None:
         """Send the signal; the number of arguments must be right."""
-        kinds = _types(self.signature)
+        kinds = split_types(self.signature)
         if len(arguments) > len(kinds):
             raise ValueError(f"{self.signature} takes {len(kinds)} arguments, {len(arguments)} were given")
         for kind, argument in zip(kinds, arguments, strict=False):
@@ -130,7 +130,7 @@ def _find(sender: Any, text: str) -> tuple[Any, str]:
     for one in type(sender).__mro__:
         declared = one.__dict__.get("__signals_by_string__", {})
         if signature in declared:
-            return getattr(sender, declared[signature][0])[declared[signature][1]], signature
+            return overload(sender, *declared[signature]), signature
     meta = sender.metaObject()
     index = meta.indexOfSignal(signature)
     if index < 0 or "(" not in text or name == "checkStateChanged":
@@ -138,6 +138,12 @@ def _find(sender: Any, text: str) -> tuple[Any, str]:
     if _made_in_python(sender, name):
         raise ValueError(f"'{text}': signals made in Python are connected by attribute, .{name}.connect(receiver)")
     return signature, signature
+
+
+def overload(sender: Any, name: str, types: tuple) -> Any:
+    """PySide6's signal of a stand-in, the overload with these types."""
+    signal = getattr(sender, name)
+    return signal[types[0] if len(types) == 1 else types] if types else signal
 
 
 def _made_in_python(sender: Any, name: str) -> bool:
@@ -189,7 +195,7 @@ def _first_overload(sender: Any, name: str) -> str:
 _overloads: dict[tuple[str, str], str] = {}
 
 
-def _types(signature: str) -> list[str]:
+def split_types(signature: str) -> list[str]:
     inside = signature.partition("(")[2].rstrip(")")
     depth, parts, part = 0, [], ""
     for letter in inside:
@@ -208,7 +214,7 @@ def link(sender: Any, native: Any, signature: str, receiver: Any, name: str) -> 
     Raises:
         TypeError: the receiver cannot take what the signal carries.
     """
-    count = len(_types(signature))
+    count = len(split_types(signature))
     _refuse_receiver(receiver, count, f"{name}, which carries {count} argument{'s' * (count != 1)}")
     target = None if _is_slot(receiver) else _deliver(receiver, count)
     (_by_text(QtCore.QObject.connect, sender, native) if isinstance(native, str) else native.connect)(
@@ -303,8 +309,9 @@ def _refuse_receiver(receiver: Any, count: int, name: str) -> None:
         arities = _arities(receiver)
         if arities and count not in arities:
             raise TypeError(
-                f"{name}, to {receiver.name}(), which takes {' or '.join(map(str, sorted(arities)))}: PythonQt does not "
-                "cut arguments for C++ slots and nothing happens. Connect by a string that fits, as 'clicked()', or a lambda"
+                f"{name}, to {receiver.name}(), which takes {' or '.join(map(str, sorted(arities)))}: PythonQt does "
+                "not cut arguments for C++ slots and nothing happens. Connect by a string that fits, as 'clicked()', "
+                "or a lambda"
             )
         return
     if isinstance(receiver, BoundSignal):
@@ -317,8 +324,8 @@ def _refuse_receiver(receiver: Any, count: int, name: str) -> None:
         inspect.signature(receiver).bind(*range(count))
     except TypeError as error:
         raise TypeError(
-            f"{name}, to {getattr(receiver, '__name__', type(receiver).__name__)}: {error}. PythonQt hands every argument "
-            "to partials, decorated functions and callable objects: add a parameter *_"
+            f"{name}, to {getattr(receiver, '__name__', type(receiver).__name__)}: {error}. PythonQt hands every "
+            "argument to partials, decorated functions and callable objects: add a parameter *_"
         ) from None
     except ValueError:
         return  # some builtins tell nothing of their parameters
@@ -330,7 +337,7 @@ def _arities(receiver: Bound) -> set[int]:
     found = set()
     for one in type(receiver.owner).__mro__:
         found |= {
-            len(_types(slot))
+            len(split_types(slot))
             for slot in one.__dict__.get("__slots_by_string__", {})
             if slot.startswith(f"{receiver.name}(")
         }
