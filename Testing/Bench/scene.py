@@ -122,7 +122,10 @@ class Scene:
     def _give_file_access(self) -> None:
         """Storage nodes read and write only through these; without them every load fails."""
         self.remote_io = slicer.vtkMRMLRemoteIOLogic()
-        self.remote_io.GetCacheManager().SetRemoteCacheDirectory(self.temporary)
+        cache = Path(self.temporary) / "cache"
+        cache.mkdir(exist_ok=True)
+        (cache / ".slicer-cache").touch()  # says that this folder may be emptied
+        self.remote_io.GetCacheManager().SetRemoteCacheDirectory(str(cache))
         self.data_io = slicer.vtkDataIOManagerLogic()
         self.data_io.SetMRMLApplicationLogic(self.application_logic)
 
