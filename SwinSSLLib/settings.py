@@ -29,7 +29,8 @@ class NetworkSettings:
 
     Attributes:
         merging: ``fixed`` is the patch merging of MONAI >= 1.5, ``legacy`` the one all published weights
-            were trained with (two of eight neighbours taken twice; MONAI pull request 8285).
+            were trained with (two of eight neighbours taken twice; MONAI pull request 8285), ``v2`` what MONAI calls
+            ``mergingv2``: the eight neighbours of ``fixed`` in another order, so other weights again.
     """
 
     feature_size: int = field(default=48, metadata=rule(minimum=12, multiple_of=12))
@@ -40,7 +41,7 @@ class NetworkSettings:
     use_v2: bool = False
     in_channels: int = field(default=1, metadata=rule(minimum=1))
     out_channels: int = field(default=CLASSES, metadata=rule(minimum=2))
-    merging: str = field(default="fixed", metadata=rule(choices=("fixed", "legacy")))
+    merging: str = field(default="fixed", metadata=rule(choices=("fixed", "legacy", "v2")))
 
     def problems(self) -> list[str]:
         """Heads must divide the channels of their stage."""

@@ -132,11 +132,17 @@ def read_content(path: Path) -> Any:
         with _plain_numbers():
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle, safetensors and torch each have their own kinds of damage
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"{path} cannot be read as weights: {reason[:200]}.",
+            f"{path} cannot be read as weights: {_why(error)}.",
             "It is damaged, or it would have to execute code to be read, which is never done.",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    """One line: what torch would have to execute, or what is damaged."""
+    if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return f"it asks to execute {refused[1]}"
+    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(". ")[:200]
 
 
 @contextmanager
@@ -146,7 +152,7 @@ def _plain_numbers() -> Iterator[None]:
     Both are plain data. Files of numpy 1 call the first by another module's name.
     """
     scalar = np.float64(0).__reduce__()[0]
-    names = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
+    names: list[Any] = [(scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64, np.int32, np.bool_)]
     with torch.serialization.safe_globals([*names, np.dtype, *kinds, argparse.Namespace]):
         yield

@@ -4,32 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from monai.networks.nets import SwinUNETR
 from monai.networks.nets.swin_unetr import PatchMerging, PatchMergingV2, SwinTransformer
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
+from SwinSSLLib.nets.merging import LegacyPatchMerging
 from SwinSSLLib.settings import NetworkSettings
 
-# Offsets of the eight slices that MONAI up to 1.4 concatenated: 101 and 010 stood in twice, 110 and 011 never
-# (MONAI pull request 8285 corrected it in 1.5 under equal keys and shapes). All published weights expect these.
-_LEGACY_OFFSETS = ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (0, 1, 0), (0, 0, 1), (1, 1, 1))
-
-
-class LegacyPatchMerging(PatchMergingV2):
-    """Patch merging as in MONAI <= 1.4, which published Swin UNETR weights need."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Halve the grid: (N, D, H, W, C) to (N, D/2, H/2, W/2, 2C)."""
-        _, depth, height, width, _ = x.shape
-        if depth % 2 or height % 2 or width % 2:
-            x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2, 0, depth % 2))
-        x = torch.cat([x[:, i::2, j::2, k::2, :] for i, j, k in _LEGACY_OFFSETS], dim=-1)
-        return self.reduction(self.norm(x))
-
-
-MERGING = {"legacy": LegacyPatchMerging, "fixed": PatchMerging}
+MERGING = {"legacy": LegacyPatchMerging, "fixed": PatchMerging, "v2": PatchMergingV2}
 
 
 def build_encoder(network: NetworkSettings, *, checkpointing: bool = False) -> SwinTransformer:
