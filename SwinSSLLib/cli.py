@@ -20,6 +20,7 @@ Self-supervised pre-training of Swin UNETR on unlabelled CT, and segmentation of
   swinssl pretrain --data CTS/ --out RUN                      learn from unlabelled CTs
   swinssl finetune --data dataset.json --init RUN --out RUN2  learn to segment from labelled ones
   swinssl segment CT.nii.gz --model RUN2 --out CT.seg.nrrd    segment a CT
+  swinssl models list                                         published weights, and those on this machine
 """
 _EPILOG = "Exit codes: 0 done or stopped on request, 2 bad input or settings, 3 out of memory, 4 environment, 1 other."
 
@@ -36,7 +37,7 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from SwinSSLLib.commands import comparing, demo, results, tools, training
+    from SwinSSLLib.commands import comparing, demo, models, results, tools, training
 
     parser = _Parser(
         prog="swinssl",
@@ -55,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, training, results, comparing, demo):
+    for room in (tools, models, training, results, comparing, demo):
         room.add_parsers(add)
     return parser
 

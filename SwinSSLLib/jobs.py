@@ -22,9 +22,9 @@ from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Datalist
 from SwinSSLLib.devices import make_fabric
 from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError
+from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.finetune.trainer import LabelledSources, finetune
 from SwinSSLLib.fitting import Progress
-from SwinSSLLib.models import load_model
 from SwinSSLLib.nets.weights import Init
 from SwinSSLLib.preparing import (
     Preparation,
@@ -50,7 +50,7 @@ class Job:
     Attributes:
         out: run folder.
         preparation: which CTs and how to read them.
-        init: model or run to start from; None for scratch.
+        init: model, run, file of weights or name in the library to start from; None for scratch.
         force: accept an encoder that does not arrive whole.
         resume: continue the run that is in ``out``.
     """
@@ -70,7 +70,7 @@ def pretrain_job(
     Raises:
         SwinSSLError: with the exit code and the sentence for the user.
     """
-    model = load_model(job.init) if job.init else None
+    model = find_model(job.init) if job.init else None
     listed = job.preparation.datalist(settings.training.seed, settings.validation_share)
     training, validation = unlabelled_parts(listed, settings.validation_share, settings.training.seed)
     control = control or Control()
@@ -110,7 +110,7 @@ def finetune_job(
     Raises:
         SwinSSLError: with the exit code and the sentence for the user.
     """
-    model = load_model(job.init) if job.init else None
+    model = find_model(job.init) if job.init else None
     listed = job.preparation.datalist(settings.training.seed, settings.validation_share)
     if not any(case.labels for case in listed.training):
         raise InputError(
@@ -154,7 +154,7 @@ def _running(
         run.check_same(kind, settings)
     elif first:
         data = [str(path.absolute()) for path in job.preparation.data]
-        init = str(job.init.absolute()) if job.init else "scratch"
+        init = str(job.init.absolute() if job.init.exists() else job.init) if job.init else "scratch"
         run.create(kind, settings, [], data=data, init=init)
     with _logging_to(run, first), Reporter(run if first else None, tuple(sinks) if first else ()) as reporter:
         reporter.state("starting")

@@ -27,17 +27,18 @@ def compare(arguments: argparse.Namespace) -> int:
     """Run ``swinssl compare``."""
     from functools import partial
 
-    from SwinSSLLib.commands.training import with_network_of
+    from SwinSSLLib.commands.training import finetune_card, with_network_of
     from SwinSSLLib.control import Control
     from SwinSSLLib.evaluate.compare import compare as run_comparison
-    from SwinSSLLib.models import read_card
     from SwinSSLLib.preparing import Preparation
 
     if not arguments.data:
         raise InputError("There is no --data.", "Name a dataset.json with labelled cases.")
     if arguments.seeds < 1:
         raise InputError(f"--seeds {arguments.seeds} is impossible.", "Choose 1 or more; 3 is a sensible start.")
-    settings = make_settings(arguments, partial(with_network_of, read_card(arguments.init), finetune_settings), None)
+    settings = make_settings(
+        arguments, partial(with_network_of, finetune_card(arguments.init), finetune_settings), None
+    )
     preparation = Preparation(tuple(arguments.data), arguments.cache, arguments.skip_bad, arguments.allow_outside)
     display = Display("Fine-tuning")
     with Control(stdin=arguments.control, signals=True) as control, display:

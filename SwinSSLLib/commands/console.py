@@ -9,7 +9,16 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
 from SwinSSLLib.runs import Event
@@ -123,3 +132,53 @@ def _rate(rate: float | None) -> str:
     if not rate:
         return ""
     return f"{rate:.1f} steps/s" if rate >= 1 else f"{1 / rate:.1f} s a step"
+
+
+class Transfer:
+    """A bar for a file that is on its way, with rate and time left; JSON events for programs.
+
+    Args:
+        name: of the file.
+        as_json: write events to standard output and nothing else.
+    """
+
+    def __init__(self, name: str, *, as_json: bool = False) -> None:
+        self.name, self.as_json = name, as_json
+        self.console = Console(highlight=False)
+        columns = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *columns,
+            console=self.console,
+            transient=True,
+            disable=as_json or not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task(name, total=None)
+        self._began = self._told = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> Transfer:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def advance(self, done: int, total: int | None) -> None:
+        """Show that so many bytes are here."""
+        self._bar.update(self._task, completed=done, total=total)
+        now = time.monotonic()
+        if self._first is None:
+            self._began, self._first = now, done
+        if now - self._told < (2.0 if self.as_json else _PLAIN_EVERY) and done != total:
+            return
+        self._told = now
+        rate = (done - self._first) / max(now - self._began, 1e-6)
+        left = (total - done) / rate if total is not None and rate > 0 else None
+        if self.as_json:
+            event = {"event": "progress", "file": self.name, "step": done, "total": total}
+            print_json({**event, "rate": rate, "seconds_left": left})
+        elif not self.console.is_terminal:
+            whole = f" of {total / 1e6:,.0f}" if total is not None else ""
+            self.console.print(f"{self.name}: {done / 1e6:,.0f}{whole} MB, {rate / 1e6:.1f} MB/s, {span(left)} left")

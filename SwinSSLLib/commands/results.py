@@ -24,7 +24,13 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Describe the two commands."""
     parser = add("segment", segment, "segment abdominal organs in CTs")
     parser.add_argument("ct", nargs="+", type=Path, metavar="CT", help="CT files, DICOM folders, or folders of CTs")
-    parser.add_argument("-m", "--model", type=Path, required=True, help="model or run folder")
+    parser.add_argument(
+        "-m",
+        "--model",
+        type=Path,
+        required=True,
+        help="model or run folder, file of weights, or a name of 'swinssl models list'",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.seg.nrrd, .nii.gz, .nrrd, or a folder")
     parser.add_argument("--format", default=".seg.nrrd", metavar="SUFFIX", help="format of the files in a folder")
     parser.add_argument("--series", help="DICOM series, by UID or description")
@@ -44,11 +50,13 @@ def segment(arguments: argparse.Namespace) -> int:
     """Run ``swinssl segment``."""
     from SwinSSLLib.control import Control
     from SwinSSLLib.devices import available_device
+    from SwinSSLLib.exchange.library import find_model
     from SwinSSLLib.segment.files import segment_files
     from SwinSSLLib.segment.pipeline import Options
 
     options = Options(arguments.overlap, arguments.batch, available_device(arguments.device), arguments.precision)
     display = None if arguments.json else Display("Segmenting")
+    model = find_model(arguments.model)
 
     def advance(number: int, files: int, name: str, done: int, total: int) -> None:
         if display:
@@ -60,7 +68,7 @@ def segment(arguments: argparse.Namespace) -> int:
     with display or nullcontext(), Control(stdin=arguments.control, signals=True) as control:
         results = segment_files(
             arguments.ct,
-            arguments.model,
+            model,
             arguments.out,
             options,
             suffix=arguments.format,

@@ -1,4 +1,4 @@
-"""``swinssl doctor``, ``phantoms``, ``cache`` and ``models``."""
+"""``swinssl doctor``, ``phantoms`` and ``cache``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from SwinSSLLib.errors import InputError
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the four commands."""
+    """Describe the three commands."""
     parser = add("doctor", doctor, "check what is installed and run the network once on every device")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser = add("phantoms", phantoms, "make synthetic abdominal CTs with exact labels")
@@ -29,10 +29,6 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("keys", nargs="*", metavar="KEY", help="entries, by the key that 'list' shows")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="which store")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser = add("models", models, "show what a model is")
-    parser.add_argument("action", choices=("show",))
-    parser.add_argument("model", type=Path, help="model or run folder")
-    parser.add_argument("--json", action="store_true", help="the whole card on standard output")
 
 
 def doctor(arguments: argparse.Namespace) -> int:
@@ -120,33 +116,4 @@ def cache(arguments: argparse.Namespace) -> int:
         mark = "" if row.get("good", True) else "[red]damaged[/] "
         console.print(f"{row['key']}  {' × '.join(map(str, row['shape'])):>15}  {mark}{row['name']}", soft_wrap=True)
     console.print(message, soft_wrap=True)
-    return 0
-
-
-def models(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl models show``."""
-    from SwinSSLLib.models import load_model
-
-    model = load_model(arguments.model)
-    card = model.card
-    if arguments.json:
-        print_json(card)
-        return 0
-    console = Display("").console
-    network, inputs = card["network"], card["input"]
-    values = sum(tensor.numel() for tensor in model.state.values())
-    lines = {
-        "kind": card["kind"],
-        "network": f"Swin UNETR, feature size {network['feature_size']}, window {network['window']}, "
-        f"{network['merging']} merging, {values / 1e6:.2f} million values",
-        "input": f"{inputs['orientation']}, spacing {inputs['spacing']} mm, HU {inputs['hu_window']}, "
-        f"roi {inputs['roi']}",
-        "labels": ", ".join(label["name"] for label in card["labels"]) or "none",
-        "made": str(card["provenance"].get("created", "unknown")),
-    }
-    for name, text in lines.items():
-        console.print(f"  {name:<9}{text}", soft_wrap=True, markup=False)
-    for name, value in card.get("metrics", {}).get("validation", {}).items():
-        if isinstance(value, int | float):
-            console.print(f"  {name:<26}{value:.3f}  (validation)")
     return 0

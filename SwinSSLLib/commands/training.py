@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from SwinSSLLib.fitting import Progress
 
 
+_INIT = "take the encoder from this model or run, file of weights, or a name of 'swinssl models list'"
+
+
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Describe the two commands."""
     parser = add("pretrain", pretrain, "learn from unlabelled CTs: inpainting, contrast and rotation")
     add_training_options(parser)
-    parser.add_argument("--init", type=Path, metavar="MODEL", help="go on from this model or run")
+    parser.add_argument("--init", type=Path, metavar="MODEL", help=_INIT)
     _add_resume(parser)
     parser = add("finetune", finetune, "learn to segment organs from labelled CTs")
     add_training_options(parser)
-    parser.add_argument("-i", "--init", metavar="MODEL", help="'scratch', or a model or run to take the encoder from")
+    parser.add_argument("-i", "--init", metavar="MODEL", help=f"'scratch', or: {_INIT}")
     _add_resume(parser)
 
 
@@ -47,9 +50,7 @@ def pretrain(arguments: argparse.Namespace) -> int:
     build: Callable[..., Any] = pretrain_settings
     init = _init(arguments, run)
     if init is not None and run is None:
-        from SwinSSLLib.models import read_card
-
-        build = partial(with_network_of, read_card(init), pretrain_settings)
+        build = partial(with_network_of, _card(init), pretrain_settings)
     settings = make_settings(arguments, build, run)
     return _run(arguments, run, init, "Pre-training", partial(pretrain_job, settings=settings))
 
@@ -62,18 +63,33 @@ def finetune(arguments: argparse.Namespace) -> int:
     init = _init(arguments, run)
     build: Callable[..., Any] = finetune_settings
     if init is not None and run is None:
-        from SwinSSLLib.models import read_card
-
-        build = partial(with_network_of, read_card(init), finetune_settings)
+        build = partial(with_network_of, finetune_card(init), finetune_settings)
     settings = make_settings(arguments, build, run)
     return _run(arguments, run, init, "Fine-tuning", partial(finetune_job, settings=settings))
 
 
 def with_network_of(card: dict[str, Any], build: Callable[..., Any], changes: dict[str, Any], source: str) -> Any:
     """Settings that fit a model: its network, spacing and HU window, unless somebody says otherwise."""
-    network = {key: value for key, value in card["network"].items() if key != "out_channels"}
+    # Neither the classes nor the input channels are the encoder's: a CT has one, and the first layer is adapted.
+    network = {key: value for key, value in card["network"].items() if key not in ("out_channels", "in_channels")}
     own = {key: card["input"][key] for key in ("spacing", "hu_window") if key in card["input"]}
     return build(changes=merged({"network": network, "input": own}, changes), source=source)
+
+
+def finetune_card(init: Path) -> dict[str, Any]:
+    """The card of a model to fine-tune, with the input that fine-tuning it wants."""
+    card = _card(init)
+    # Published encoders saw a wider window at other spacings than their publishers fine-tune them with.
+    return {**card, "input": {**card["input"], **(card.get("finetune_input") or {})}}
+
+
+def _card(init: Path) -> dict[str, Any]:
+    from SwinSSLLib.exchange.library import find_model
+    from SwinSSLLib.models import CARD, read_card
+
+    if (init / CARD).is_file() or RunFolder.is_run(init):
+        return read_card(init)  # without the weights, which the job reads
+    return find_model(init).card
 
 
 def _resumed(arguments: argparse.Namespace) -> RunFolder | None:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from file_server import offered, server  # noqa: F401 - fixtures
 
 from SwinSSLLib.control import Control
 
@@ -46,9 +47,10 @@ TINY_FINETUNE: dict[str, Any] = {
 
 @pytest.fixture(scope="session", autouse=True)
 def a_cache_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """No test reads or fills the cache of whoever runs it."""
+    """No test reads or fills the cache or the models of whoever runs it."""
     folder = tmp_path_factory.mktemp("cache")
     os.environ["SWINSSL_CACHE"] = str(folder)
+    os.environ["SWINSSL_MODELS"] = str(tmp_path_factory.mktemp("library"))
     return folder
 
 

@@ -22,6 +22,7 @@ FLOORS = (
     ("settings", "runs", "reporting", "control", "checkpoints"),
     ("presets", "models", "devices"),
     ("data", "nets"),
+    ("exchange",),
     ("preparing", "fitting", "checkup"),
     ("pretrain", "finetune", "segment"),
     ("jobs",),
