@@ -154,6 +154,8 @@ class ScriptedLoadableModuleTest(unittest.TestCase):
 
     def __init__(self, methodName: str = "runTest", *args: Any, **kwargs: Any) -> None:
         super().__init__(methodName, *args, **kwargs)
+        # TestCase does not go on to the next class, which may be a mixin.
+        super(unittest.TestCase, self).__init__()
         self.messageDelay = 0
         self.enableScreenshots = False
 
