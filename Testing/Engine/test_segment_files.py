@@ -210,7 +210,7 @@ def test_models_that_cannot_segment_are_refused(a_model):
         organs_of({**a_model.card, "labels": [*a_model.card["labels"], {**a_model.card["labels"][0], "id": 14}]})
     with pytest.raises(InputError, match="cannot be read"):
         organs_of({**a_model.card, "labels": [{"id": 1}]})
-    with pytest.raises(InputError, match="do not fit its card"):
+    with pytest.raises(InputError, match="do not fit their card"):
         load_network(replace(a_model, state={}), ON_CPU)
     assert [organ.name for organ in organs_of(json.loads(json.dumps(a_model.card)))] == [o.name for o in ORGANS]
 
