@@ -112,7 +112,29 @@ class ctkMenuButton(StandIn, QtWidgets.QPushButton):
     _signals_ = _slots_ = _invokables_ = ""
 
     def _build(self) -> None:
-        self._d["showMenuIndicator"] = True
+        self._d.update(showMenuIndicator=True, menu=None)
+
+    def setMenu(self, menu: QtWidgets.QMenu | None) -> None:
+        """The menu belongs to the arrow alone; a click elsewhere is a click of the button."""
+        self._d["menu"] = menu
+        self.updateGeometry()
+        self.update()
+
+    def menu(self) -> QtWidgets.QMenu | None:
+        return self._d["menu"]
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        if self._d["menu"] is not None and event.position().x() > self.width() - self.height() * 0.8:
+            self._d["menu"].popup(self.mapToGlobal(QtCore.QPoint(0, self.height())))
+        else:
+            super().mousePressEvent(event)
+
+    def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
+        option = QtWidgets.QStyleOptionButton()
+        self.initStyleOption(option)
+        if self._d["menu"] is not None and self._d["showMenuIndicator"]:
+            option.features |= QtWidgets.QStyleOptionButton.HasMenu
+        QtWidgets.QStylePainter(self).drawControl(QtWidgets.QStyle.CE_PushButton, option)
 
 
 class ctkCheckablePushButton(StandIn, QtWidgets.QPushButton):

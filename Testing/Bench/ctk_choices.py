@@ -161,6 +161,13 @@ class ctkComboBox(StandIn, QtWidgets.QComboBox):
         self.setCurrentIndex(rows[0] if rows else -1)
 
 
+class CheckableModel(QtGui.QStandardItemModel):
+    """Items with check boxes. Items themselves are never asked for: PySide6 keeps wrappers of those that are gone."""
+
+    def flags(self, index: QtCore.QModelIndex) -> QtCore.Qt.ItemFlag:
+        return QtGui.QStandardItemModel.flags(self, index) | QtCore.Qt.ItemIsUserCheckable
+
+
 class ctkCheckableComboBox(StandIn, QtWidgets.QComboBox):
     """A combo box whose items have check boxes."""
 
@@ -172,15 +179,14 @@ class ctkCheckableComboBox(StandIn, QtWidgets.QComboBox):
         checkState(const QModelIndex&); checkableModelHelper()"""
 
     def _build(self) -> None:
+        self.setModel(CheckableModel(self))
         self.model().dataChanged.connect(self._data_changed)
         self.model().rowsInserted.connect(self._inserted)
 
     def _inserted(self, _parent: QtCore.QModelIndex, first: int, last: int) -> None:
         for row in range(first, last + 1):
-            item = self.model().item(row)
-            item.setFlags(item.flags() | QtCore.Qt.ItemIsUserCheckable)
-            if item.data(QtCore.Qt.CheckStateRole) is None:
-                item.setData(QtCore.Qt.Unchecked, QtCore.Qt.CheckStateRole)
+            if self.itemData(row, QtCore.Qt.CheckStateRole) is None:
+                self.setItemData(row, QtCore.Qt.Unchecked, QtCore.Qt.CheckStateRole)
 
     def _data_changed(self, *_: Any) -> None:
         checked = [index.row() for index in self.checkedIndexes()]

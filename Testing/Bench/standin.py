@@ -13,7 +13,7 @@ from PySide6 import QtCore, QtGui
 from . import access
 from .callers import plain
 from .members import Bound, Method, Property
-from .signals import split_types
+from .signals import BoundSignal, split_types
 from .values import Listed, none_as_text, to_qt
 
 #: Types of C++ as PySide6's properties and signals know them, and what a property begins with.
@@ -122,12 +122,30 @@ def _declare_signals(cls: Any, members: dict[str, Any]) -> dict[str, tuple[str, 
         name = one.partition("(")[0]
         types = tuple(KINDS.get(kind, (object,))[0] if kind in KINDS else object for kind in split_types(one))
         overloads.setdefault(name, []).append(types)
-        found[one] = (name, types)
+        found[one] = (_attribute(cls, name), types)
     for name, every in overloads.items():
         signal = QtCore.Signal(*every) if len(every) > 1 else QtCore.Signal(*every[0])
-        setattr(cls, name, signal)
-        members[name] = signal
+        setattr(cls, _attribute(cls, name), signal)
+        members[name] = signal if _attribute(cls, name) == name else AliasedSignal(cls, name)
     return found
+
+
+def _attribute(cls: type, name: str) -> str:
+    """Where a signal is kept: C++ would take one that is named like a virtual function for an override."""
+    taken = (one.__dict__.get(name) for one in cls.__mro__[1:] if one in access.CPP)
+    return f"_{name}" if any(type(one) is Method for one in taken) else name
+
+
+class AliasedSignal(Property):
+    """A signal that is kept under another name."""
+
+    __slots__ = ()
+
+    def __init__(self, owner: type, name: str) -> None:
+        super().__init__(None, owner, name, "signal", False)
+
+    def read(self, instance: Any, _raw: Any, _frame: Any) -> BoundSignal:
+        return BoundSignal(instance, getattr(instance, f"_{self.name}"), self.name)
 
 
 def _declare_method(cls: Any, declaration: str, members: dict[str, Any]) -> None:
@@ -247,6 +265,12 @@ class StandInProperty(Property):
         )
 
 
-access.CPP.add(StandIn)
-StandIn.__members__ = {}
+def unseen(cls: Any) -> Any:
+    """Class decorator: nothing of it is seen by Python code in Slicer."""
+    access.CPP.add(cls)
+    cls.__members__ = {}
+    return cls
+
+
+unseen(StandIn)
 StandIn.__init__ = access.making(StandIn.__init__, StandIn)
