@@ -231,6 +231,8 @@ class MainWindow(QtWidgets.QMainWindow):
             leave(old)
             old.setParent(None)
         self.panel.setWidget(root)
+        # There is no horizontal scroll bar: the panel is as wide as its content needs.
+        self.panel.setMinimumWidth(max(420, root.minimumSizeHint().width() + 24))
         root.show()
 
     def moduleSelector(self) -> Any:
@@ -252,6 +254,8 @@ def start(testing: bool = True) -> Application:
     mrmlwidgets.install(slicer)
     for kind in (qMRMLSliceWidget, qMRMLThreeDWidget, qMRMLPlotWidget, qMRMLTableWidget):
         setattr(slicer, kind.__name__, kind)
+    # slicer.util tells modules apart by these names.
+    slicer.qSlicerScriptedLoadableModule, slicer.qSlicerLoadableModule = ScriptedModule, LoadableModule
     slicer.selfTests = {}
     slicer.app = Application(testing)
     slicer.mrmlScene = slicer.app.mrmlScene()
