@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,8 +274,7 @@ def _show_entry(entry: Entry, as_json: bool) -> int:
         "merging": entry.merging,
         "licence": f"{entry.licence['name']}, {entry.licence['url']}. {entry.licence['text']}",
     }
-    for number, figure in enumerate(entry.dice):
-        lines[f"Dice {number + 1}"] = f"{figure['value']:.4f} on {figure['split']} ({figure['source']})"
+    lines |= _stated_lines(entry.dice)
     _print_lines(lines | {f"cite {n + 1}": text for n, text in enumerate(entry.citation)})
     return 0
 
@@ -306,10 +305,19 @@ def _print_card(model: Model) -> None:
         for title, names in (("missing", coverage["missing"]), ("not used", coverage["unexpected"])):
             if names:
                 lines[title] = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    _print_lines(lines)
+    stated = card.get("metrics", {}).get("stated", [])
+    _print_lines(lines | _stated_lines(stated if isinstance(stated, list) else []))
     for name, value in card.get("metrics", {}).get("validation", {}).items():
         if isinstance(value, int | float):
             Display("").console.print(f"  {name:<26}{value:.3f}  (validation)")
+
+
+def _stated_lines(figures: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Figures of the publisher, each with what it was measured on: without that it means nothing."""
+    return {
+        f"Dice {number + 1}": f"{figure['value']:.4f} on {figure['split']} ({figure['source']})"
+        for number, figure in enumerate(figures)
+    }
 
 
 def _input(inputs: Mapping[str, Any]) -> str:
