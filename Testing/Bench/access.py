@@ -14,6 +14,7 @@ from PySide6 import QtCore
 from .callers import plain
 from .members import CHECKS, Method, Property, refuse_keywords
 from .signals import BoundSignal
+from .strictness import refuse
 from .values import refusal, to_qt
 
 #: Classes that are C++ to PythonQt: Qt's, and the bench's own for CTK and MRML.
@@ -231,10 +232,12 @@ def is_instance(cls: type, thing: Any) -> bool:
     answer = type.__instancecheck__(cls, thing)
     if not answer or cls not in CPP or nearest_cpp(type(thing)) is cls or plain(sys._getframe(1)):
         return answer
-    raise TypeError(
+    told = (
         f"isinstance({type(thing).__name__}, {cls.__name__}) is always False in PythonQt, whose classes have no Qt "
         f"base classes: write thing.inherits('{cls.__name__}')"
     )
+    refuse(TypeError(told))
+    return False
 
 
 def is_subclass(cls: type, other: Any) -> bool:
@@ -242,4 +245,5 @@ def is_subclass(cls: type, other: Any) -> bool:
     answer = type.__subclasscheck__(cls, other)
     if not answer or cls not in CPP or nearest_cpp(other) is cls or plain(sys._getframe(1)):
         return answer
-    raise TypeError(f"issubclass({other.__name__}, {cls.__name__}) is always False in PythonQt")
+    refuse(TypeError(f"issubclass({other.__name__}, {cls.__name__}) is always False in PythonQt"))
+    return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 from PySide6 import QtCore
 
 from .callers import calls_at_once, plain
-from .values import by_truth, check_texts, from_qt, none_as_text, refusal, to_qt
+from .strictness import is_lenient, refuse
+from .values import as_enums, by_truth, check_texts, from_qt, none_as_text, refusal, to_qt
 
 #: Checks of arguments by "Class.method", run before Qt sees them.
 CHECKS: dict[str, Callable[..., None]] = {}
@@ -76,7 +78,7 @@ def call(name: str, native: Any, arguments: tuple, keywords: dict, owner: Any = 
     if owner is not None:
         refuse_threads(name, owner)
     if any(argument is None for argument in arguments):
-        check_texts(name, source or native, arguments)
+        arguments = check_texts(name, source or native, arguments)
     given = tuple(map(to_qt, arguments))
     try:
         return from_qt(_called(native, source or native, given))
@@ -91,6 +93,8 @@ def _called(native: Any, source: Any, given: tuple) -> Any:
         return native(*given)
     except TypeError as error:
         again = by_truth(source, given)
+        if is_lenient():
+            again = as_enums(again, error)
         if "wrong argument types" not in str(error) or all(map(operator.is_, again, given)):
             raise
         return native(*again)
@@ -110,10 +114,11 @@ def refuse_threads(name: str, owner: Any) -> None:
     if threading.current_thread() is not threading.main_thread() and not isinstance(owner, QtCore.QByteArray):
         instance = QtCore.QCoreApplication.instance()
         if isinstance(owner, QtCore.QObject) and instance is not None and owner.thread() is instance.thread():
-            raise RuntimeError(
+            told = (
                 f"{name} from a Python thread: Qt objects belong to the main thread, and timers started elsewhere "
                 "never fire. Emit a qt.Signal of a QObject that was made in the main thread"
             )
+            refuse(RuntimeError(told))
 
 
 def _destroyed(name: str, error: RuntimeError) -> Exception:
@@ -213,13 +218,14 @@ class Property:
         if not self.writable:
             raise AttributeError(f"Property '{self.name}' of {type(instance).__name__} object is not writable")
         if value is None and self.kind == "QString":
-            raise none_as_text(name)
+            refuse(none_as_text(name))
+            value = "None"
         refuse_threads(name, instance)
         value = to_qt(bool(value) if self.kind == "bool" else value)
         setter = getattr(self.owner, self.setter, None)
         try:
             if callable(setter):
-                setter(instance, value)
+                _called(functools.partial(setter, instance), setter, (value,))
             elif not instance.setProperty(self.name, value):
                 raise TypeError("wrong argument types")
         except TypeError as error:

@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtWidgets
 
 from .callers import plain
 from .members import CHECKS
+from .strictness import refuse
 from .values import check_setting, named
 
 
@@ -73,10 +74,11 @@ def _starting(native: Any) -> Any:
     def start(self: threading.Thread) -> None:
         frame = sys._getframe(1)
         if QtCore.QCoreApplication.instance() is not None and _of_a_panel(frame):
-            raise RuntimeError(
+            told = (
                 "threading.Thread.start: PythonQt keeps the interpreter lock while Slicer is idle, so that the thread "
                 "gets almost no time: use qt.QProcess and its signals, or a qt.QTimer that polls"
             )
+            refuse(RuntimeError(told))
         native(self)
 
     start.of_the_bench = True

@@ -11,6 +11,7 @@ import shiboken6
 from PySide6 import QtCore
 
 from .members import Bound
+from .strictness import refuse
 from .values import from_qt, none_as_text, to_qt
 
 #: Connections by address of the sender: signature, receiver, the signal, and what Qt calls where that is a function.
@@ -62,7 +63,7 @@ class BoundSignal:
             raise ValueError(f"{self.signature} takes {len(kinds)} arguments, {len(arguments)} were given")
         for kind, argument in zip(kinds, arguments, strict=False):
             if argument is None and kind == "QString":
-                raise none_as_text(f"{self.name}.emit")
+                refuse(none_as_text(f"{self.name}.emit"))
         self.native.emit(*map(to_qt, arguments))
 
     __call__ = emit
@@ -90,7 +91,11 @@ def by_string(self: Any, *arguments: Any, **keywords: Any) -> bool:
     """
     if keywords or len(arguments) not in (2, 3) or not isinstance(arguments[0], str):
         raise ValueError("connect('signal(types)', receiver) or connect('signal(types)', object, 'slot(types)')")
-    native, signature = _find(self, arguments[0])
+    try:
+        native, signature = _find(self, arguments[0])
+    except ValueError as error:
+        refuse(error)
+        return False
     name = f"{type(self).__name__}.connect('{signature}')"
     if len(arguments) == 2:
         link(self, native, signature, arguments[1], name)

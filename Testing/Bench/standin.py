@@ -14,6 +14,7 @@ from . import access
 from .callers import plain
 from .members import Bound, Method, Property
 from .signals import BoundSignal, split_types
+from .strictness import refuse
 from .values import Listed, none_as_text, to_qt
 
 #: Types of C++ as PySide6's properties and signals know them, and what a property begins with.
@@ -210,7 +211,7 @@ class StandInMethod(Method):
         for position, argument in enumerate(arguments):
             kinds = {one[position] for one in self.overloads if len(one) > position}
             if argument is None and kinds == {"QString"}:
-                raise none_as_text(name)
+                refuse(none_as_text(name))
             if isinstance(argument, int) and len(kinds) == 1 and "::" in next(iter(kinds)):
                 raise TypeError(f"{name}({argument}): an int for the enum {next(iter(kinds)).replace('::', '.')}")
             if kinds == {"QModelIndex"} and not isinstance(argument, QtCore.QModelIndex):
@@ -237,7 +238,8 @@ class StandInProperty(Property):
         if not self.writable:
             raise AttributeError(f"Property '{self.name}' of {type(instance).__name__} object is not writable")
         if value is None and self.kind == "QString":
-            raise none_as_text(name)
+            refuse(none_as_text(name))
+            value = "None"
         setattr(instance, self.name, self.fitting(instance, value))
 
     def fitting(self, instance: Any, value: Any) -> Any:

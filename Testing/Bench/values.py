@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 from typing import Any
 
 from PySide6 import QtCore
+
+from .strictness import refuse
 
 
 class Listed(tuple):
@@ -66,8 +69,7 @@ def refusal(name: str, arguments: tuple, error: Exception) -> Exception:
     said = str(error)
     if "wrong argument types" not in said and "not supported" not in said:
         return error
-    allowed = re.findall(r"PySide6\.\w+\.([\w.]+)", said.partition("Supported signatures:")[2])
-    enums = sorted({word for word in allowed if _is_enum(word)})
+    enums = _enums(said)
     if enums and any(isinstance(argument, int) for argument in arguments):
         return TypeError(
             f"{name}({named(arguments)}): an int for an enum. Numbers of enums differ between Qt 5 and Qt 6: "
@@ -83,16 +85,30 @@ def none_as_text(name: str) -> TypeError:
     return TypeError(f"{name}: None as text. PythonQt shows the word 'None': write '' for no text")
 
 
-def _is_enum(path: str) -> bool:
-    """Whether ``QFrame.Shape`` and the like is an enum."""
-    import enum
-
+def _enum(path: str) -> Any:
+    """The enum ``QFrame.Shape`` and the like; None for what is no enum."""
     from . import pythonqt
 
     found: Any = pythonqt.native(path.partition(".")[0])
     for part in path.split(".")[1:]:
         found = getattr(found, part, None)
-    return isinstance(found, type) and issubclass(found, enum.Enum)
+    return found if isinstance(found, type) and issubclass(found, enum.Enum) else None
+
+
+def _enums(said: str) -> list[str]:
+    """Enums that PySide6 names among the arguments it would take."""
+    allowed = re.findall(r"PySide6\.\w+\.([\w.]+)", said.partition("Supported signatures:")[2])
+    return sorted({word for word in allowed if _enum(word) is not None})
+
+
+def as_enums(arguments: tuple, error: Exception) -> tuple:
+    """Arguments with enums in place of their numbers, as PythonQt takes them."""
+    found = list(arguments)
+    for position, argument in enumerate(arguments):
+        for kind in map(_enum, _enums(str(error))) if isinstance(argument, int) else ():
+            if any(argument == member for member in kind):
+                found[position] = kind(int(argument))
+    return tuple(found)
 
 
 def takes_text(native: Any, position: int) -> bool:
@@ -120,11 +136,14 @@ def by_truth(native: Any, arguments: tuple) -> tuple:
     return tuple(bool(one) if kind is bool else one for one, kind in zip(arguments, kinds, strict=False))
 
 
-def check_texts(name: str, native: Any, arguments: tuple) -> None:
+def check_texts(name: str, native: Any, arguments: tuple) -> tuple:
     """Refuse None where text is meant: PySide6 takes it for '', PythonQt writes 'None'."""
+    given = list(arguments)
     for position, argument in enumerate(arguments):
         if argument is None and takes_text(native, position):
-            raise none_as_text(name)
+            refuse(none_as_text(name))
+            given[position] = "None"
+    return tuple(given)
 
 
 #: What survives in an ini file and comes back in another process.
@@ -145,7 +164,8 @@ def check_setting(key: str, value: Any) -> None:
         for item in value.values():
             check_setting(key, item)
     elif not isinstance(value, PLAIN_SETTINGS + QT_SETTINGS) and type(value).__module__ != "PySide6.QtGui":
-        raise TypeError(
+        told = (
             f"QSettings.setValue({key!r}, {type(value).__name__}): PythonQt stores it so that reading it in the next "
             "start of Slicer is a crash: write str(), int(), float() or bool() of it"
         )
+        refuse(TypeError(told))

@@ -189,7 +189,7 @@ def test_13_lists_are_tuples() -> None:
     children = parent.findChildren(qt.QLabel)
     assert isinstance(children, tuple)
     with pytest.raises(TypeError, match=r"tuples in PythonQt.*list\(\.\.\.\)"):
-        children + [1]
+        children + [1]  # noqa: RUF005
     with pytest.raises(TypeError, match=r"never equal to a list"):
         assert children == []
     with pytest.raises(AttributeError, match=r"tuples in PythonQt, without append"):
