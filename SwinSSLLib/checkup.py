@@ -17,7 +17,8 @@ def checkup() -> dict[str, Any]:
     """Look around.
 
     Returns:
-        ``packages`` (name to version or None), ``devices`` (name, memory in GiB, whether a step of a small
+        ``packages`` (name to version or None), ``torch`` (its build: version, CUDA, processors it has kernels for),
+        ``devices`` (name, memory in GiB, whether a step of a small
         network works there, the problem if not), ``cache`` and the space left there, and ``works``.
     """
     packages = {name: _version(name) for name in _PACKAGES}
@@ -27,11 +28,18 @@ def checkup() -> dict[str, Any]:
     cache = default_root()
     return {
         "packages": packages,
+        "torch": _torch_build() if packages["torch"] else None,
         "devices": devices,
         "cache": str(cache),
         "cache_free_gib": shutil.disk_usage(_existing(cache)).free / 2**30,
         "works": all(packages.values()) and all(device["works"] for device in devices),
     }
+
+
+def _torch_build() -> dict[str, Any]:
+    import torch
+
+    return {"version": torch.__version__, "cuda": torch.version.cuda, "kernels": torch.cuda.get_arch_list()}
 
 
 def _version(name: str) -> str | None:

@@ -1,12 +1,19 @@
-"""How a running job is asked to stop: a signal, or a line on standard input from the process that started it."""
+"""How a running job is asked to stop: by a signal, by a line on standard input from the process that started it, or
+by a file in its run folder from anybody who can write there."""
 
 from __future__ import annotations
 
 import signal
 import sys
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
+
+from SwinSSLLib.runs import RunFolder
+
+#: The run folder is looked at this often, in seconds: it may lie on a slow shared disk.
+_LOOK_EVERY = 1.0
 
 
 class Control:
@@ -16,16 +23,22 @@ class Control:
         stdin: also read ``stop`` and ``preview`` from standard input, where end of file means that the parent
             died and the job stops. Only for jobs started by a program that keeps the pipe open.
         signals: listen to SIGINT and SIGTERM (main thread only).
+        run: look for wishes in this run folder; those of an earlier run are forgotten.
     """
 
-    def __init__(self, *, stdin: bool = False, signals: bool = False) -> None:
+    def __init__(self, *, stdin: bool = False, signals: bool = False, run: RunFolder | None = None) -> None:
         self._stop = threading.Event()
         self._preview = threading.Event()
         self._stdin = stdin
         self._signals = signals and threading.current_thread() is threading.main_thread()
         self._before: dict[int, Any] = {}
+        self._run = run
+        self._looked = 0.0
 
     def __enter__(self) -> Control:
+        if self._run:
+            for word in ("stop", "preview"):
+                self._run.wish(word).unlink(missing_ok=True)
         if self._signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
@@ -40,6 +53,7 @@ class Control:
     @property
     def stop(self) -> bool:
         """Whether the job is to finish its step, save and end."""
+        self._look()
         return self._stop.is_set()
 
     def request_stop(self) -> None:
@@ -48,9 +62,19 @@ class Control:
 
     def take_preview(self) -> bool:
         """Whether a preview was asked for since the last call."""
+        self._look()
         asked = self._preview.is_set()
         self._preview.clear()
         return asked
+
+    def _look(self) -> None:
+        if self._run is None or time.monotonic() - self._looked < _LOOK_EVERY:
+            return
+        self._looked = time.monotonic()
+        for word, wish in (("stop", self._stop), ("preview", self._preview)):
+            if self._run.wish(word).exists():
+                self._run.wish(word).unlink(missing_ok=True)
+                wish.set()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.stop:

@@ -10,6 +10,7 @@
     checkpoints/      last.ckpt previous.ckpt best.ckpt
     model/            the result
     report.html       what happened, with pictures
+    wishes/           stop, preview: empty files by which anybody who can write here asks something of the run
 
 What happens is written by :class:`SwinSSLLib.reporting.Reporter`; reading (:func:`read_events`) is right for a
 reader that starts late, meets half a line, or reads while the writer dies.
@@ -86,6 +87,22 @@ class RunFolder:
     def is_run(cls, path: Path) -> bool:
         """Whether this folder holds a run."""
         return (path / "job.json").is_file()
+
+    def wish(self, word: str) -> Path:
+        """The file by which the run is asked for ``stop`` or ``preview``, from whatever machine sees the folder."""
+        return self.path / "wishes" / word
+
+    def ask(self, word: str) -> None:
+        """Ask the run for ``stop`` or ``preview``; it answers within a step and a second.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.wish(word).parent.mkdir(exist_ok=True)
+            self.wish(word).touch()
+        except OSError as error:
+            raise atomic.cannot_write(self.wish(word), error) from error
 
     def job(self) -> dict[str, Any]:
         """The content of job.json.

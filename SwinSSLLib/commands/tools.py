@@ -1,4 +1,4 @@
-"""``swinssl doctor``, ``phantoms`` and ``cache``."""
+"""``swinssl doctor``, ``stop``, ``phantoms`` and ``cache``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from SwinSSLLib.errors import InputError
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the three commands."""
+    """Describe the four commands."""
     parser = add("doctor", doctor, "check what is installed and run the network once on every device")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    parser = add("stop", stop, "ask a run to save a checkpoint and end, from any machine that sees its folder")
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="run folder")
     parser = add("phantoms", phantoms, "make synthetic abdominal CTs with exact labels")
     parser.add_argument("-c", "--count", type=int, required=True, help="how many")
     parser.add_argument("-s", "--seed", type=int, default=0, help="other seeds, other patients")
@@ -49,6 +51,21 @@ def doctor(arguments: argparse.Namespace) -> int:
     console.print(f"  cache: {found['cache']} ({found['cache_free_gib']:.0f} GiB free)", soft_wrap=True)
     console.print("[green]Ready.[/]" if found["works"] else "[red]Not ready, see above.[/]")
     return 0 if found["works"] else 4
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Run ``swinssl stop``."""
+    from SwinSSLLib.runs import RunFolder
+
+    run = RunFolder(arguments.run_folder)
+    if not RunFolder.is_run(run.path):
+        raise InputError(f"{run.path} holds no run.", "Check the path.")
+    state = run.status().get("state", "starting")
+    if state not in ("starting", "running", "stopping"):
+        raise InputError(f"The run {run.path} is not running: it is {state}.", "There is nothing to stop.")
+    run.ask("stop")
+    Display("").console.print(f"{run.path} was asked to stop; it ends after its step.", soft_wrap=True)
+    return 0
 
 
 def phantoms(arguments: argparse.Namespace) -> int:

@@ -123,7 +123,10 @@ def _run(
     job = Job(arguments.out, preparation, init, arguments.force, run is not None)
     first = os.environ.get("RANK", "0") == "0"
     display = None if arguments.json else Display(title)
-    with display if display and first else nullcontext(), Control(stdin=arguments.control, signals=True) as control:
+    with (
+        display if display and first else nullcontext(),
+        Control(stdin=arguments.control, signals=True, run=RunFolder(arguments.out)) as control,
+    ):
         progress = start(job, sinks=(print_json if display is None else display,), control=control)
     if first:
         _finish(arguments, RunFolder(arguments.out), progress, display)

@@ -77,8 +77,8 @@ def test_the_module_is_the_command():
     assert done.stdout.startswith("swinssl ")
 
 
-@pytest.mark.parametrize("how", ["end of standard input", "the word stop", "Ctrl+C"])
-def test_a_worker_that_is_asked_to_stop_saves_and_ends_well(tmp_path, a_cohort, tiny, how):
+@pytest.mark.parametrize("how", ["end of standard input", "the word stop", "Ctrl+C", "swinssl stop"])
+def test_a_worker_that_is_asked_to_stop_saves_and_ends_well(tmp_path, a_cohort, tiny, how, swinssl):
     command = [
         sys.executable, "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
         "--preset", "quick", "--settings", tiny[0], "--steps", 100000, "--control", "--json", "--no-report",
@@ -92,6 +92,8 @@ def test_a_worker_that_is_asked_to_stop_saves_and_ends_well(tmp_path, a_cohort, 
     elif how == "the word stop":
         worker.stdin.write("stop\n")
         worker.stdin.flush()
+    elif how == "swinssl stop":
+        assert swinssl("stop", tmp_path / "run")[0] == 0
     else:
         worker.stdin.close()
     events = [json.loads(line)["event"] for line in worker.stdout]
@@ -99,6 +101,10 @@ def test_a_worker_that_is_asked_to_stop_saves_and_ends_well(tmp_path, a_cohort, 
     assert events[-1] == "stopped"
     assert RunFolder(tmp_path / "run").status()["state"] == "stopped"
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+    assert not RunFolder(tmp_path / "run").wish("stop").exists()
+    if how == "swinssl stop":
+        code, _, err = swinssl("stop", tmp_path / "run")
+        assert (code, "it is stopped" in err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["pretrain", "finetune"])

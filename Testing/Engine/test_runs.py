@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from SwinSSLLib import atomic
+from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder, read_events
@@ -117,3 +118,17 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def test_wishes_of_an_earlier_run_are_forgotten_and_new_ones_are_heard(a_run):
+    a_run.ask("stop")
+    with Control(run=a_run) as control:
+        assert not control.stop
+        a_run.ask("preview")
+        control._looked = 0.0  # as if a second had passed
+        assert control.take_preview()
+        assert not control.take_preview()
+        a_run.ask("stop")
+        control._looked = 0.0
+        assert control.stop
+    assert not any(a_run.wish(word).exists() for word in ("stop", "preview"))
