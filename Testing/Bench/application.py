@@ -27,7 +27,7 @@ except ImportError:
 from Bench.charts import qMRMLPlotWidget, qMRMLTableWidget
 from Bench.io import IOManager
 from Bench.layouts import LayoutManager
-from Bench.modules import LoadableModule, ModuleManager, Modules, ScriptedModule, enter, leave
+from Bench.modules import LoadableModule, ModuleManager, Modules, ScriptedModule, enter, leave, panel_class
 from Bench.scene import Scene
 from Bench.views import qMRMLSliceWidget, qMRMLThreeDWidget
 
@@ -256,6 +256,7 @@ def start(testing: bool = True) -> Application:
         setattr(slicer, kind.__name__, kind)
     # slicer.util tells modules apart by these names.
     slicer.qSlicerScriptedLoadableModule, slicer.qSlicerLoadableModule = ScriptedModule, LoadableModule
+    slicer.qSlicerScriptedLoadableModuleWidget = panel_class()
     slicer.selfTests = {}
     slicer.app = Application(testing)
     slicer.mrmlScene = slicer.app.mrmlScene()
@@ -311,6 +312,16 @@ def load_module(path: str | Path) -> ScriptedModule:
     setattr(slicer.modules, module.name.lower(), module)
     slicer.app.announce("startupCompleted()")
     return module
+
+
+def unload_module(name: str) -> None:
+    """Forget a scripted module, panel and all."""
+    module = slicer.app.moduleManager().module(name)
+    if isinstance(module, ScriptedModule):
+        module.close()
+        slicer.modules.__dict__.pop(name.lower(), None)
+        slicer.selfTests.pop(name, None)
+        sys.modules.pop(name, None)
 
 
 def open_panel(name: str, window: bool = False) -> Any:

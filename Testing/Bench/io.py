@@ -135,7 +135,7 @@ class IOManager:
         if None in nodes:
             return False
         for node in nodes:
-            if properties.get("name") and len(nodes) == 1:
+            if properties.get("name") and len(nodes) == 1 and node.GetName() != properties["name"]:
                 node.SetName(self._scene.GetUniqueNameByString(properties["name"]))
             if loaded is not None:
                 loaded.AddItem(node)

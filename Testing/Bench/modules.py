@@ -112,8 +112,8 @@ class ScriptedModule:
         return self._root.self() if self._root is not None else None
 
 
-def panel_root(name: str) -> Any:
-    """The empty widget that a panel fills: a ``qSlicerScriptedLoadableModuleWidget``."""
+def panel_class() -> type:
+    """The class of the empty widget that a panel fills; it can be made only when ``slicer.qMRMLWidget`` is there."""
 
     class PanelRoot(slicer.qMRMLWidget):
         held: Any = None
@@ -125,7 +125,13 @@ def panel_root(name: str) -> Any:
         def self(self) -> Any:
             return self.held
 
-    root = PanelRoot()
+    PanelRoot.__name__ = "qSlicerScriptedLoadableModuleWidget"
+    return PanelRoot
+
+
+def panel_root(name: str) -> Any:
+    """An empty panel with a vertical layout, in the scene."""
+    root = slicer.qSlicerScriptedLoadableModuleWidget()
     root.setObjectName(f"{name}Panel")
     QtWidgets.QVBoxLayout(root)
     root.setMRMLScene(slicer.mrmlScene)

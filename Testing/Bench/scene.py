@@ -84,7 +84,7 @@ class SubjectHierarchyItems:
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _removed(self, _scene: Any, _event: str, node: Any) -> None:
         hierarchy = self._hierarchy()
-        if self.scene.IsClosing() or not hierarchy or node is hierarchy:
+        if not hierarchy or node is hierarchy:
             return
         item = hierarchy.GetItemByDataNode(node)
         if item:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import shutil
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,7 @@ class SampleDataLogic:
             raise ValueError(f"The bench downloads nothing; register a file: address instead of {uri}")
         target = Path(slicer.app.cachePath) / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(urllib.request.url2pathname(parts.path), target)
+        shutil.copyfile(urllib.parse.unquote(parts.path), target)
         return str(target)
 
 
