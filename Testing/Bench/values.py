@@ -106,8 +106,26 @@ def as_enums(arguments: tuple, error: Exception) -> tuple:
     found = list(arguments)
     for position, argument in enumerate(arguments):
         for kind in map(_enum, _enums(str(error))) if isinstance(argument, int) else ():
-            if any(argument == member for member in kind):
+            if issubclass(kind, enum.Flag) or any(argument == member for member in kind):
                 found[position] = kind(int(argument))
+    return tuple(found)
+
+
+def as_texts(native: Any, arguments: tuple) -> tuple:
+    """Arguments with str() of everything in lists of text; PySide6 leaves numbers out with a line on the console."""
+    if all(isinstance(one, str) for given in arguments if isinstance(given, list) for one in given):
+        return arguments
+    from shibokensupport.signature import get_signature
+
+    signatures = get_signature(native)
+    found = list(arguments)
+    for signature in signatures if isinstance(signatures, list) else [signatures]:
+        kinds = [] if signature is None else [p.annotation for p in signature.parameters.values() if p.name != "self"]
+        for position, (given, kind) in enumerate(zip(arguments, kinds, strict=False)):
+            if isinstance(given, list) and str(kind).endswith("[str]"):
+                if None in given:
+                    refuse(none_as_text(getattr(native, "__name__", "a list")))
+                found[position] = [str(one) for one in given]
     return tuple(found)
 
 
