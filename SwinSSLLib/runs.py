@@ -177,11 +177,16 @@ class RunFolder:
             )
 
 
-def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+def read_events(path: Path, offset: int = 0, most: int = -1) -> tuple[list[Event], int]:
     """Read the whole lines of an events file from ``offset`` (bytes).
 
     A line that is still being written is left for the next call. A line that a dying writer left
     broken, and that another line follows, is passed over.
+
+    Args:
+        path: the file; it need not be there yet.
+        offset: where to begin.
+        most: bytes to read at a time, for a reader that must not be held up; -1 for all.
 
     Returns:
         The events and the offset to go on from.
@@ -190,7 +195,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[Event], int]:
         return [], offset
     with path.open("rb") as file:
         file.seek(offset)
-        content = file.read()
+        content = file.read(most)
     end = content.rfind(b"\n") + 1
     events = []
     for line in content[:end].splitlines():
