@@ -113,17 +113,17 @@ class ctkDirectoryButton(StandIn, QtWidgets.QWidget):
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(button)
-        self._d["directory"] = QtCore.QDir.currentPath()
+        self._d["directory"] = "."
         button.clicked.connect(self.browse)
         self._show()
 
     def _show(self) -> None:
-        self._d["button"].setText(self._d.get("text") or self._d["directory"])
+        self._d["button"].setText(self._d.get("text") or QtCore.QDir(self._d["directory"]).absolutePath())
 
     def _set_directory(self, path: str) -> None:
         path = QtCore.QDir(path).absolutePath()
         self.directorySelected.emit(path)
-        if path != self._d["directory"]:
+        if path != QtCore.QDir(self._d["directory"]).absolutePath():
             self._d["directory"] = path
             self._show()
             self.directoryChanged.emit(path)

@@ -28,6 +28,18 @@ class qMRMLWidget(StandIn, Scened, QtWidgets.QWidget):
         self._begin()
 
 
+class qSlicerWidget(StandIn, Scened, QtWidgets.QWidget):
+    """What panels of modules are made of."""
+
+    _properties_ = ""
+    _signals_ = "mrmlSceneChanged(vtkMRMLScene*)"
+    _slots_ = "setMRMLScene(vtkMRMLScene*)"
+    _invokables_ = "mrmlScene()"
+
+    def _build(self) -> None:
+        self._begin()
+
+
 class qMRMLNodeComboBox(StandIn, NodeFilters, Scened, QtWidgets.QWidget):
     """Chooses a node of the scene; adds, renames and deletes nodes where that is enabled."""
 
@@ -340,4 +352,4 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         self.setCheckState(node, QtCore.Qt.Unchecked)
 
 
-WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox)
+WIDGETS = (qMRMLWidget, qSlicerWidget, qMRMLNodeComboBox, qMRMLCheckableNodeComboBox)
