@@ -134,7 +134,7 @@ def _declare_signals(cls: Any, members: dict[str, Any]) -> dict[str, tuple[str, 
 def _attribute(cls: type, name: str) -> str:
     """Where a signal is kept: C++ would take one that is named like a virtual function for an override."""
     taken = (one.__dict__.get(name) for one in cls.__mro__[1:] if one.__module__.startswith("PySide6"))
-    return f"_{name}" if any(callable(one) and not isinstance(one, QtCore.Signal) for one in taken) else name
+    return f"_{name}" if any(one is not None and not isinstance(one, QtCore.Signal) for one in taken) else name
 
 
 class AliasedSignal(Property):

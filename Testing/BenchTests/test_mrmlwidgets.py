@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -318,3 +321,23 @@ def test_nothing_is_left_of_200(widget: type, a_scene, a_segmentation) -> None:
         make()
     assert count() == observers
     assert len(gc.get_objects()) - objects < 50
+
+
+@pytest.mark.parametrize("order", ["pythonqt, mrmlwidgets", "mrmlwidgets, pythonqt"])
+def test_widgets_do_not_depend_on_what_is_imported_first(order: str) -> None:
+    """A signal that is named like a virtual function crashes Qt when C++ finds it in the place of an override."""
+    code = f"""
+from Bench import {order}
+qt, app = pythonqt.install(), pythonqt.application()
+told = []
+view = next(one for one in mrmlwidgets.WIDGETS if one.__name__ == "qMRMLTableView")()
+view.connect("selectionChanged()", lambda: told.append(1))
+view.selectionChanged.connect(lambda: told.append(2))
+view.tableModel().setRowCount(1)
+view.tableModel().setColumnCount(1)
+view.selectRow(0)
+assert told == [1, 2], told
+"""
+    folder = str(Path(mrmlwidgets.__file__).parent.parent)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
