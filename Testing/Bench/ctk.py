@@ -9,7 +9,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from . import ctk_choices, ctk_numbers, uiloader
+from . import ctk_choices, ctk_numbers, ctk_paths, ctk_ranges, uiloader
 from .standin import StandIn
 
 
@@ -176,6 +176,8 @@ WIDGETS = (
     ctkCheckablePushButton,
     ctkCheckBox,
     *ctk_numbers.WIDGETS,
+    *ctk_ranges.WIDGETS,
+    *ctk_paths.WIDGETS,
     *ctk_choices.WIDGETS,
 )
 

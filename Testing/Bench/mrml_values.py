@@ -8,7 +8,8 @@ from typing import Any
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .ctk import ctkCollapsibleButton
-from .ctk_numbers import ctkDoubleSpinBox, ctkRangeWidget, ctkSliderWidget
+from .ctk_numbers import ctkDoubleSpinBox, ctkSliderWidget
+from .ctk_ranges import ctkRangeWidget
 from .mrml_watch import Scened
 from .standin import StandIn, unseen
 

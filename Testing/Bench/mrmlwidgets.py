@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import mrml_hierarchy, mrml_nodes, mrml_segment_choice, mrml_segments, mrml_values, uiloader
+from . import mrml_checkable, mrml_hierarchy, mrml_nodes, mrml_segment_choice, mrml_segments, mrml_values, uiloader
 
 WIDGETS = (
     *mrml_nodes.WIDGETS,
+    *mrml_checkable.WIDGETS,
     *mrml_segments.WIDGETS,
     *mrml_segment_choice.WIDGETS,
     *mrml_hierarchy.WIDGETS,

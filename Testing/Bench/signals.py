@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,9 @@ import shiboken6
 from PySide6 import QtCore
 
 from .members import Bound
+from .receivers import deliver, refuse_receiver, required, split_types
 from .strictness import refuse
-from .values import from_qt, none_as_text, to_qt
+from .values import none_as_text, to_qt
 
 #: Connections by address of the sender: signature, receiver, the signal, and what Qt calls where that is a function.
 _links: dict[int, list[tuple[str, Any, Any, Callable | None]]] = {}
@@ -44,9 +44,9 @@ class BoundSignal:
     def _refuse_qt5(self, receiver: Any) -> None:
         for one in type(self.sender).__mro__:
             least, instead = SHORTER_IN_QT5.get((one.__name__, self.name), (None, None))
-            if least is not None and _required(receiver) > least:
+            if least is not None and required(receiver) > least:
                 raise TypeError(
-                    f"{one.__name__}.{self.name}.connect to a receiver of {_required(receiver)} arguments: with Qt 5 "
+                    f"{one.__name__}.{self.name}.connect to a receiver of {required(receiver)} arguments: with Qt 5 "
                     f"only {least} arrives. Connect by string: connect('{instead}', receiver)"
                 )
 
@@ -200,19 +200,6 @@ def _first_overload(sender: Any, name: str) -> str:
 _overloads: dict[tuple[str, str], str] = {}
 
 
-def split_types(signature: str) -> list[str]:
-    inside = signature.partition("(")[2].rstrip(")")
-    depth, parts, part = 0, [], ""
-    for letter in inside:
-        depth += (letter == "<") - (letter == ">")
-        if letter == "," and not depth:
-            parts.append(part)
-            part = ""
-        else:
-            part += letter
-    return [*parts, part] if inside else []
-
-
 def link(sender: Any, native: Any, signature: str, receiver: Any, name: str) -> None:
     """Connect; ``native`` is PySide6's signal, or a signature for signals of C++.
 
@@ -220,8 +207,8 @@ def link(sender: Any, native: Any, signature: str, receiver: Any, name: str) -> 
         TypeError: the receiver cannot take what the signal carries.
     """
     count = len(split_types(signature))
-    _refuse_receiver(receiver, count, f"{name}, which carries {count} argument{'s' * (count != 1)}")
-    target = None if _is_slot(receiver) else _deliver(receiver, count)
+    refuse_receiver(receiver, count, f"{name}, which carries {count} argument{'s' * (count != 1)}")
+    target = None if _is_slot(receiver) else deliver(receiver, count)
     (_by_text(QtCore.QObject.connect, sender, native) if isinstance(native, str) else native.connect)(
         target or receiver.native
     )
@@ -274,80 +261,3 @@ def _key(receiver: Any) -> Any:
     if isinstance(receiver, BoundSignal):
         return "signal", shiboken6.getCppPointer(receiver.sender)[0], receiver.signature
     return receiver
-
-
-def _deliver(receiver: Callable, count: int) -> Callable[..., None]:
-    """What Qt calls: hands on as many arguments as the code of a plain function names, all to anything else."""
-    wanted = _named(receiver)
-    take = count if wanted is None else min(count, wanted)
-
-    def deliver(*arguments: Any) -> None:
-        receiver(*map(from_qt, arguments[:take]))
-
-    return deliver
-
-
-def _named(receiver: Any) -> int | None:
-    """Positional parameters of a plain function or method; None for what takes everything."""
-    function = getattr(receiver, "__func__", receiver)
-    code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & inspect.CO_VARARGS:
-        return None
-    return code.co_argcount - (1 if inspect.ismethod(receiver) else 0)
-
-
-def _required(receiver: Any) -> int:
-    """How many arguments a receiver cannot do without."""
-    if isinstance(receiver, Bound | BoundSignal):
-        return 0
-    try:
-        parameters = inspect.signature(receiver).parameters.values()
-    except (TypeError, ValueError):
-        return 0
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(one.kind in kinds and one.default is one.empty for one in parameters)
-
-
-def _refuse_receiver(receiver: Any, count: int, name: str) -> None:
-    """Raise for receivers that PythonQt would connect and then fail to call."""
-    if isinstance(receiver, Bound):
-        arities = _arities(receiver)
-        if arities and count not in arities:
-            raise TypeError(
-                f"{name}, to {receiver.name}(), which takes {' or '.join(map(str, sorted(arities)))}: PythonQt does "
-                "not cut arguments for C++ slots and nothing happens. Connect by a string that fits, as 'clicked()', "
-                "or a lambda"
-            )
-        return
-    if isinstance(receiver, BoundSignal):
-        return
-    if not callable(receiver):
-        raise TypeError(f"{name}, to {type(receiver).__name__}, which cannot be called")
-    if _named(receiver) is not None:
-        count = min(count, _named(receiver) or 0)
-    try:
-        inspect.signature(receiver).bind(*range(count))
-    except TypeError as error:
-        raise TypeError(
-            f"{name}, to {getattr(receiver, '__name__', type(receiver).__name__)}: {error}. PythonQt hands every "
-            "argument to partials, decorated functions and callable objects: add a parameter *_"
-        ) from None
-    except ValueError:
-        return  # some builtins tell nothing of their parameters
-
-
-def _arities(receiver: Bound) -> set[int]:
-    """Argument counts that a C++ slot takes; empty when Qt knows no slot of that name."""
-    meta = receiver.owner.metaObject() if isinstance(receiver.owner, QtCore.QObject) else None
-    found = set()
-    for one in type(receiver.owner).__mro__:
-        found |= {
-            len(split_types(slot))
-            for slot in one.__dict__.get("__slots_by_string__", {})
-            if slot.startswith(f"{receiver.name}(")
-        }
-    for index in range(meta.methodCount() if meta else 0):
-        method = meta.method(index)
-        if method.name().data().decode() == receiver.name:
-            found.add(method.parameterCount())
-    return found

@@ -13,7 +13,8 @@ from PySide6 import QtCore, QtGui
 from . import access
 from .callers import plain
 from .members import Bound, Method, Property
-from .signals import BoundSignal, split_types
+from .receivers import split_types
+from .signals import BoundSignal
 from .strictness import refuse
 from .values import Listed, none_as_text, to_qt
 
