@@ -14,7 +14,7 @@ from PySide6 import QtCore
 
 from .callers import calls_at_once, plain
 from .strictness import is_lenient, refuse
-from .values import as_enums, as_texts, by_truth, check_texts, from_qt, none_as_text, refusal, to_qt
+from .values import as_enums, as_texts, by_truth, check_texts, from_qt, none_as_text, none_in_words, refusal, to_qt
 
 #: Checks of arguments by "Class.method", run before Qt sees them.
 CHECKS: dict[str, Callable[..., None]] = {}
@@ -78,7 +78,8 @@ def call(name: str, native: Any, arguments: tuple, keywords: dict, owner: Any = 
     if owner is not None:
         refuse_threads(name, owner)
     if any(argument is None for argument in arguments):
-        arguments = check_texts(name, source or native, arguments)
+        check_texts(name, source or native, arguments)
+        arguments = none_in_words(source or native, arguments)
     given = as_texts(source or native, tuple(map(to_qt, arguments)))
     try:
         return from_qt(_called(native, source or native, given))

@@ -154,14 +154,19 @@ def by_truth(native: Any, arguments: tuple) -> tuple:
     return tuple(bool(one) if kind is bool else one for one, kind in zip(arguments, kinds, strict=False))
 
 
-def check_texts(name: str, native: Any, arguments: tuple) -> tuple:
+def check_texts(name: str, native: Any, arguments: tuple) -> None:
     """Refuse None where text is meant: PySide6 takes it for '', PythonQt writes 'None'."""
-    given = list(arguments)
     for position, argument in enumerate(arguments):
         if argument is None and takes_text(native, position):
             refuse(none_as_text(name))
-            given[position] = "None"
-    return tuple(given)
+
+
+def none_in_words(native: Any, arguments: tuple) -> tuple:
+    """Arguments with the word that PythonQt writes for a None that was let through."""
+    return tuple(
+        "None" if argument is None and takes_text(native, position) else argument
+        for position, argument in enumerate(arguments)
+    )
 
 
 #: What survives in an ini file and comes back in another process.
