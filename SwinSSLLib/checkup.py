@@ -7,6 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from SwinSSLLib.places import cache_folder
+
 _PACKAGES = (
     "torch", "monai", "einops", "lightning-fabric", "safetensors", "SimpleITK", "slicerio", "numpy", "scipy", "psutil",
     "rich", "matplotlib",
@@ -18,22 +20,35 @@ def checkup() -> dict[str, Any]:
 
     Returns:
         ``packages`` (name to version or None), ``torch`` (its build: version, CUDA, processors it has kernels for),
-        ``devices`` (name, memory in GiB, whether a step of a small
-        network works there, the problem if not), ``cache`` and the space left there, and ``works``.
+        ``torch_problem`` (why an installed torch cannot be imported, or None), ``devices`` (name, memory in GiB,
+        whether a step of a small network works there, the problem if not), ``cache`` and the space left there, and
+        ``works``. Nothing but Python is needed to be told what is missing.
     """
     packages = {name: _version(name) for name in _PACKAGES}
-    devices = _devices() if packages["torch"] else []
-    from SwinSSLLib.data.store import default_root
-
-    cache = default_root()
+    problem = _import_problem() if packages["torch"] else None
+    usable = bool(packages["torch"]) and problem is None
+    devices = _devices() if usable and packages["psutil"] else []
+    cache = cache_folder()
     return {
         "packages": packages,
-        "torch": _torch_build() if packages["torch"] else None,
+        "torch": _torch_build() if usable else None,
+        "torch_problem": problem,
         "devices": devices,
         "cache": str(cache),
         "cache_free_gib": shutil.disk_usage(_existing(cache)).free / 2**30,
-        "works": all(packages.values()) and all(device["works"] for device in devices),
+        "works": usable and all(packages.values()) and all(device["works"] for device in devices),
     }
+
+
+def _import_problem() -> str | None:
+    """Half-installed packages fail in every way when they are imported; each is a finding."""
+    try:
+        import torch
+
+        torch.zeros(1).add_(1)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    return None
 
 
 def _torch_build() -> dict[str, Any]:

@@ -11,8 +11,9 @@ from lightning_fabric import Fabric
 
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case, Datalist, audit, read_datalist, split_by_patient
-from SwinSSLLib.data.store import Entry, Recipe, Store, default_root
+from SwinSSLLib.data.store import Entry, Recipe, Store
 from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.places import cache_folder
 from SwinSSLLib.reporting import Reporter
 
 #: How many unusable files an error message lists before it only counts them.
@@ -52,7 +53,7 @@ class Preparation:
 
     def store(self) -> Store:
         """The store to use."""
-        return Store(self.cache or default_root())
+        return Store(self.cache or cache_folder())
 
 
 def unlabelled_parts(datalist: Datalist, share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:

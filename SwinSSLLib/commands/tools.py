@@ -105,9 +105,10 @@ def same_field(spacing: tuple[float, ...]) -> tuple[int, int, int]:
 
 def cache(arguments: argparse.Namespace) -> int:
     """Run ``swinssl cache``."""
-    from SwinSSLLib.data.store import Store, default_root
+    from SwinSSLLib.data.store import Store
+    from SwinSSLLib.places import cache_folder
 
-    store = Store(arguments.cache or default_root())
+    store = Store(arguments.cache or cache_folder())
     entries = {entry.key: entry for entry in store.entries()}
     unknown = [key for key in arguments.keys if key not in entries]
     if unknown:

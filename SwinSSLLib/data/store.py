@@ -11,9 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -28,22 +26,11 @@ from SwinSSLLib.data.labelmaps import read_label_map
 from SwinSSLLib.data.volumes import read_volume
 from SwinSSLLib.errors import InputError
 
-__all__ = ["Entry", "Recipe", "Store", "default_root"]
+__all__ = ["Entry", "Recipe", "Store"]
 
 _BUILDING = ".building-"
 #: Seconds after which a folder that a killed process left behind is cleared away.
 _STALE = 6 * 3600
-
-
-def default_root() -> Path:
-    """The user's cache folder; the environment variable SWINSSL_CACHE names another."""
-    if named := os.environ.get("SWINSSL_CACHE"):
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "SwinSSL" / "Cache"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "SwinSSL"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "swinssl"
 
 
 class Store:

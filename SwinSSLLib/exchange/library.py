@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,19 +16,9 @@ from SwinSSLLib.errors import InputError
 from SwinSSLLib.exchange.catalogue import published
 from SwinSSLLib.exchange.importing import import_model
 from SwinSSLLib.models import CARD, Model, load_model, read_card, save_model
+from SwinSSLLib.places import library_folder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-
-
-def default_library() -> Path:
-    """The user's folder of models; the environment variable SWINSSL_MODELS names another."""
-    if named := os.environ.get("SWINSSL_MODELS"):
-        return Path(named).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "SwinSSL" / "Models"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "SwinSSL" / "Models"
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "swinssl" / "models"
 
 
 @dataclass(frozen=True)
@@ -60,7 +48,7 @@ class Library:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self.root = root or default_library()
+        self.root = root or library_folder()
 
     def models(self) -> list[Installed]:
         """All models, damaged ones too; what is on its way in is not one."""

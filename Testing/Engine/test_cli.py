@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import numpy as np
@@ -186,3 +187,44 @@ def test_the_cache_is_listed_checked_and_emptied(swinssl, tmp_path, a_cohort, ti
     assert swinssl("cache", "delete", "nonsense", "--cache", cache)[0] == 2
     swinssl("cache", "delete", "--cache", cache)
     assert json.loads(swinssl("cache", "list", "--cache", cache, "--json")[1])["entries"] == []
+
+
+@pytest.fixture
+def bare_python(tmp_path):
+    """Run the engine with a Python that has none of its packages."""
+    venv.create(tmp_path / "bare", with_pip=False)
+    program = tmp_path / "bare" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    root = str(Path(__file__).resolve().parents[2])
+
+    def run(*arguments: str) -> subprocess.CompletedProcess:
+        command = [program, "-m", "SwinSSLLib", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root})
+
+    return run
+
+
+def test_with_nothing_installed_the_check_says_what_is_missing(bare_python):
+    done = bare_python("doctor", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["works"], found["devices"]) == (4, False, [])
+    assert found["packages"]["torch"] is None
+    assert found["packages"]["monai"] is None
+
+
+@pytest.mark.parametrize("option", [[], ["--json"]])
+def test_with_nothing_installed_every_other_command_is_one_sentence(bare_python, option):
+    done = bare_python("models", "list", *option)
+    assert done.returncode == 4
+    assert "is missing" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_torch_is_a_finding(tmp_path, monkeypatch):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise OSError('libcudart.so: file too short')")
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])}
+    command = [sys.executable, "-m", "SwinSSLLib", "doctor", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["works"]) == (4, False)
+    assert "file too short" in found["torch_problem"]

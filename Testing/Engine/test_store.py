@@ -20,9 +20,10 @@ from dicom_files import write_series
 from SwinSSLLib.data import store as store_module
 from SwinSSLLib.data.geometry import Volume, resample_to_ras
 from SwinSSLLib.data.phantom import make_phantom
-from SwinSSLLib.data.store import Recipe, Store, default_root
+from SwinSSLLib.data.store import Recipe, Store
 from SwinSSLLib.data.volumes import write_volume
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.places import cache_folder
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -242,9 +243,9 @@ def test_unusable_sources_are_refused_before_anything_is_written(a_case, a_store
 
 def test_the_root_can_be_named_by_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("SWINSSL_CACHE", str(tmp_path))
-    assert default_root() == tmp_path
+    assert cache_folder() == tmp_path
     monkeypatch.delenv("SWINSSL_CACHE")
-    assert default_root().name.lower() in ("swinssl", "cache")
+    assert cache_folder().name.lower() in ("swinssl", "cache")
 
 
 def test_arrays_that_are_let_go_hold_no_files(a_case, a_store):
