@@ -159,7 +159,7 @@ def _declare_method(cls: Any, declaration: str, members: dict[str, Any]) -> None
         return
     if name not in cls.__dict__ and not _inherited(cls, name):
         bare = f"{name[3:4].lower()}{name[4:]}"
-        if name.startswith("set") and bare in members:
+        if name.startswith("set") and isinstance(members.get(bare), StandInProperty):
             setattr(cls, name, lambda self, value: setattr(self, bare, members[bare].fitting(self, value)))
         else:
             setattr(cls, name, _not_yet(cls.__name__, name))
