@@ -67,7 +67,8 @@ def _code(meaning: str, value: str, **more: Any) -> dict[str, Any]:
 def _type(name: str, value: str, colour: tuple[int, int, int], sided: bool) -> dict[str, Any]:
     entry = _code(name, value, recommendedDisplayRGBValue=list(colour), **{"3dSlicerLabel": name.lower()})
     if sided:
-        entry["Modifier"] = [_code(side, side_value) for side_value, side in _SIDES.items()]
+        shown = {"recommendedDisplayRGBValue": list(colour)}
+        entry["Modifier"] = [_code(side, side_value, **shown) for side_value, side in _SIDES.items()]
     return entry
 
 

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import slicer
 import vtk
+
+from Bench import dicom
 
 #: Longest first: ``.seg.nrrd`` is no ``.nrrd``.
 _TYPES = {
@@ -100,9 +101,8 @@ class IOManager:
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
         """Formats that a node can be written in, such as ``NRRD (.nrrd)``."""
-        formats = vtk.vtkStringArray()
-        _storage_for(node).GetFileExtensionsFromFileTypes(_storage_for(node).GetSupportedWriteFileTypes(), formats)
-        types = _storage_for(node).GetSupportedWriteFileTypes()
+        storage = _storage_for(node)  # the list dies with its storage node
+        types = storage.GetSupportedWriteFileTypes()
         return tuple(types.GetValue(i) for i in range(types.GetNumberOfValues()))
 
     def extractKnownExtension(self, fileName: str, node: Any) -> str:
@@ -176,18 +176,13 @@ class IOManager:
             self._application_logic.PropagateVolumeSelection(1)
 
     def _dicom(self, name: str, properties: dict[str, Any], messages: Any) -> Sequence[Any]:
-        """Every series of a folder; the reader itself says which files belong together."""
-        left = sorted(str(p) for p in Path(name).rglob("*") if p.is_file() and _is_dicom(p))
+        """Every series of a folder as a volume."""
         nodes = []
-        while left:
-            found = self._volume(left[0], {**properties, "singleFile": False}, messages)
+        for files in dicom.series_of(Path(name)):
+            found = self._volume(str(files[0]), {**properties, "fileNames": files, "singleFile": False}, messages)
             if not found:
-                messages.AddMessage(vtk.vtkCommand.ErrorEvent, f"Not readable as DICOM: {left[0]}")
+                messages.AddMessage(vtk.vtkCommand.ErrorEvent, f"Not readable as DICOM: {files[0]}")
                 return ()
-            storage = found[0].GetStorageNode()
-            used = {storage.GetNthFileName(i) for i in range(storage.GetNumberOfFileNames())} | {left[0]}
-            used = {os.path.realpath(file) for file in used}
-            left = [file for file in left if os.path.realpath(file) not in used]
             nodes += found
         return tuple(nodes)
 
@@ -235,6 +230,8 @@ class IOManager:
 
     def _by_storage(self, classname: str, name: str, messages: Any) -> Sequence[Any]:
         node = self._scene.AddNewNodeByClass(classname, self._scene.GetUniqueNameByString(_stem(name)))
+        if hasattr(node, "SetForceCreateStorageNode"):  # a short text would get none
+            node.SetForceCreateStorageNode(True)
         node.AddDefaultStorageNode(name)
         if node.GetStorageNode().ReadData(node):
             return (node,)
@@ -254,6 +251,9 @@ class IOManager:
         name = str(properties["fileName"])
         if node.GetStorageNode() is None:
             node.AddDefaultStorageNode(name)
+        if node.GetStorageNode() is None:  # a short text is kept in the scene file, without a storage node
+            _say(userMessages, f"{node.GetName()} has no storage node, and is saved with the scene only")
+            return False
         return _write(node, node.GetStorageNode(), name, properties, userMessages)
 
     def saveScene(self, fileName: str, screenShot: Any = None, userMessages: Any = None) -> bool:
@@ -294,16 +294,16 @@ class IOManager:
                 node.AddDefaultStorageNode()
 
 
+def _say(messages: Any, text: str) -> None:
+    if messages is not None:
+        messages.AddMessage(vtk.vtkCommand.ErrorEvent, text)
+
+
 def _stem(name: str) -> str:
     """Name of the node that is made from a file."""
     base = Path(name).name
     end = next((end for end in _TYPES if base.lower().endswith(end)), Path(base).suffix)
     return base[: len(base) - len(end)] or base
-
-
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".ima")
 
 
 def _kind_of_nrrd(path: Path) -> str:
@@ -329,6 +329,7 @@ def _storage_for(node: Any) -> Any:
     """A storage node of the default kind that belongs to nobody."""
     storage = node.CreateDefaultStorageNode()
     storage.UnRegister(None)
+    storage.SetScene(node.GetScene())  # it asks the scene which formats ITK has
     return storage
 
 

@@ -46,8 +46,6 @@ CLAIMED = (
     "vtkMRMLPlotChartNode",
     "vtkMRMLPlotSeriesNode",
     "vtkMRMLSequenceNode",
-    "vtkMRMLCameraNode",
-    "vtkMRMLDisplayableNode",
 )
 
 
@@ -58,7 +56,10 @@ class SubjectHierarchyItems:
         self.scene = scene
         scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, self._added)
         scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, self._removed)
-        scene.AddObserver(slicer.vtkMRMLScene.EndImportEvent, self._imported)
+        # Before the views hear of it: they follow an item's parents, without end while these are not resolved.
+        for event in (slicer.vtkMRMLScene.EndImportEvent, slicer.vtkMRMLScene.EndBatchProcessEvent):
+            scene.AddObserver(event, self._imported, 10.0)
+        scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, self._closed, 10.0)
 
     def _hierarchy(self) -> Any:
         return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
@@ -77,15 +78,23 @@ class SubjectHierarchyItems:
         if not self.scene.IsImporting():
             self._add(node)
 
+    def _closed(self, *_: Any) -> None:
+        hierarchy = self._hierarchy()
+        if hierarchy:
+            hierarchy.RemoveAllItems(False)
+        self._imported()
+
     def _imported(self, *_: Any) -> None:
+        slicer.vtkMRMLSubjectHierarchyNode.ResolveSubjectHierarchy(self.scene)
         for index in range(self.scene.GetNumberOfNodes()):
             self._add(self.scene.GetNthNode(index))
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _removed(self, _scene: Any, _event: str, node: Any) -> None:
-        hierarchy = self._hierarchy()
-        if not hierarchy or node is hierarchy:
+        # While the scene closes or is read, asking for the hierarchy would make another one.
+        if self.scene.IsClosing() or self.scene.IsImporting() or node.IsA("vtkMRMLSubjectHierarchyNode"):
             return
+        hierarchy = self._hierarchy()
         item = hierarchy.GetItemByDataNode(node)
         if item:
             hierarchy.RemoveItem(item, False, False)
