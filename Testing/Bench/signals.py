@@ -122,7 +122,7 @@ def _slot(target: Any, slot: str, name: str) -> Any:
     """
     slot = _normalised(slot.removeprefix("1"))
     member = slot.partition("(")[0]
-    table = getattr(type(target), "__slots_by_string__", {})
+    table = {one for kind in type(target).__mro__ for one in kind.__dict__.get("__slots_by_string__", ())}
     if slot not in table and target.metaObject().indexOfMethod(slot) < 0:
         raise ValueError(f"{name}: {type(target).__name__} has no slot '{slot}'")
     return Bound(getattr(target, member), target, member)
