@@ -52,12 +52,14 @@ class Canvas(QtWidgets.QWidget):
         self.render_window.AddRenderer(self.renderer)
         self.interactor = vtk.vtkGenericRenderWindowInteractor()
         self.interactor.SetRenderWindow(self.render_window)
+        # A style that does nothing by itself: VTK's default would take the mouse away from Slicer's.
+        self.interactor.SetInteractorStyle(vtk.vtkInteractorStyleUser())
         self.interactor.Initialize()
         self._picture = QtGui.QImage()
         self._stale = True
         self.paused = 0
         self.group: Any = None
-        self.style: Any = None
+        self.interactor_style: Any = None
         # VTK styles render through the interactor; here that means: paint soon.
         self._links: list[tuple[Any, int]] = []
         self.observe(self.interactor, "RenderEvent", self.schedule)
@@ -74,7 +76,7 @@ class Canvas(QtWidgets.QWidget):
             if not factory.IsDisplayableManagerRegistered(name):
                 factory.RegisterDisplayableManager(name)
         self.group = factory.InstantiateDisplayableManagers(self.renderer)
-        self.style = style
+        self.interactor_style = style
         style.SetDisplayableManagers(self.group)
         style.SetInteractor(self.interactor)
         self.observe(self.group, "UpdateEvent", self.schedule)
@@ -128,7 +130,7 @@ class Canvas(QtWidgets.QWidget):
         self.before_rendering(max(self.width(), 1), max(self.height(), 1))
         super().resizeEvent(event)
 
-    def _tell(self, event: QtGui.QMouseEvent | QtGui.QWheelEvent, name: str, repeat: int = 0) -> None:
+    def _tell(self, event: QtGui.QSinglePointEvent, name: str, repeat: int = 0) -> None:
         place, held = event.position(), event.modifiers()
         control = bool(held & QtCore.Qt.KeyboardModifier.ControlModifier)
         shift = bool(held & QtCore.Qt.KeyboardModifier.ShiftModifier)
@@ -147,6 +149,12 @@ class Canvas(QtWidgets.QWidget):
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         self._tell(event, "MouseMoveEvent")
+
+    def enterEvent(self, event: QtGui.QEnterEvent) -> None:
+        self._tell(event, "EnterEvent")
+
+    def leaveEvent(self, event: QtCore.QEvent) -> None:
+        self.interactor.InvokeEvent("LeaveEvent")
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         self._tell(event, "MouseWheelForwardEvent" if event.angleDelta().y() > 0 else "MouseWheelBackwardEvent")

@@ -281,9 +281,10 @@ class IOManager:
         done = True
         for identity, name in zip(nodeIDs, fileNames, strict=True):
             node = self._scene.GetNodeByID(identity)
+            storage = _storage_for(node)
             if hardenTransforms and node.GetParentTransformNode() is not None:
                 node = _hardened(node)
-            done = _write(node, _storage_for(node), str(name), properties, userMessages) and done
+            done = _write(node, storage, str(name), properties, userMessages) and done
         return done
 
     def addDefaultStorageNodes(self) -> None:

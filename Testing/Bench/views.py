@@ -152,10 +152,10 @@ class ViewMethods:
         return self.group.GetDisplayableManagerByClassName(name)
 
     def interactorStyle(self: Any) -> Any:
-        return self.style.GetInteractorStyle() if hasattr(self.style, "GetInteractorStyle") else self.style
+        return self.interactor.GetInteractorStyle()
 
     def interactorObserver(self: Any) -> Any:
-        return self.style
+        return self.interactor_style
 
     def setBackgroundColor(self: Any, colour: QtGui.QColor) -> None:
         self.renderer.SetBackground(colour.redF(), colour.greenF(), colour.blueF())

@@ -18,7 +18,7 @@ from Bench import application  # noqa: E402 - only now can it be found
 application.start(testing=True)
 
 #: A small module with all that panels usually have: a .ui file, a parameter node with bindings, observers, a timer.
-MODULE = '''
+MODULE = """
 import qt, slicer, vtk
 from slicer.ScriptedLoadableModule import *
 from slicer.i18n import tr as _
@@ -84,7 +84,7 @@ class SmallWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.timer.stop()
         self.parameters.disconnectGui(self.binding)
         self.removeObservers()
-'''
+"""
 UI = """<?xml version="1.0" encoding="UTF-8"?>
 <ui version="4.0"><class>Small</class><widget class="qMRMLWidget" name="Small"><layout class="QFormLayout" name="form">
 <item row="0" column="0"><widget class="QLabel" name="label"><property name="text"><string>Volume</string></property>

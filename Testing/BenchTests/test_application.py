@@ -221,7 +221,15 @@ def test_the_panel_command_writes_a_screenshot(display: bool, panel_module: Path
     import shutil
 
     environment = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "QT_QPA_PLATFORM")}
-    words = [sys.executable, "-m", "Bench.panel", "--module", str(panel_module), "--screenshot", str(tmp_path / "p.png")]
+    words = [
+        sys.executable,
+        "-m",
+        "Bench.panel",
+        "--module",
+        str(panel_module),
+        "--screenshot",
+        str(tmp_path / "p.png"),
+    ]
     if display:
         if not shutil.which("xvfb-run"):
             pytest.skip("xvfb-run is not installed")

@@ -288,5 +288,3 @@ class FloatRange:
         return f"FloatRange(minimum={self._minimum}, maximum={self._maximum})"
 
     __str__ = __repr__
-
-
