@@ -45,8 +45,13 @@ class Watch:
         # VTK's classes cannot be changed, their instances can.
         thing.AddObserver, thing.RemoveObserver = add_observer, remove_observer
 
+    def of(self, thing: Any) -> list[str]:
+        """Who observes an object now."""
+        return [where for (identity, _), (_, where) in self.made.items() if identity == id(thing)]
+
 
 _watch = Watch()
+watch, observers_of = _watch.watch, _watch.of
 
 
 def _loose_widgets() -> dict[int, QtWidgets.QWidget]:

@@ -113,8 +113,10 @@ class Scene:
         self.application_logic.SetTemporaryPath(self.temporary)
         self.node = slicer.vtkMRMLScene()
         self._give_file_access()
-        slicer.vtkMRMLThreeDViewDisplayableManagerFactory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
-        slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance().SetMRMLApplicationLogic(self.application_logic)
+        for kind in ("ThreeDView", "SliceView"):
+            factory = getattr(slicer, f"vtkMRML{kind}DisplayableManagerFactory").GetInstance()
+            if factory.GetMRMLApplicationLogic() is None:  # the views belong to the first scene
+                factory.SetMRMLApplicationLogic(self.application_logic)
         self.node.SetRootDirectory(self.temporary)
         self.node.RegisterNodeClass(slicer.vtkMRMLCommandLineModuleNode())
         crosshair = slicer.vtkMRMLCrosshairNode()
@@ -180,7 +182,10 @@ _KEPT: list[Scene] = []
 
 
 def observers(thing: Any) -> dict[int, str]:
-    """Tag and event of everything that observes a VTK object, read from its own report (Python has no other way)."""
+    """Tag and event of everything that observes a VTK object, read from its own report (Python has no other way).
+
+    The scene reports its observers; MRML nodes do not.
+    """
     found: dict[int, str] = {}
     name = number = ""
     for line in str(thing).splitlines():

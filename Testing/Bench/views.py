@@ -11,7 +11,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from Bench.canvas import SliceCanvas, ThreeDCanvas, weakly
 
-_AXES = {"Sagittal": "R", "Coronal": "A", "Axial": "S"}
+_DIRECTIONS = (("R", "L"), ("A", "P"), ("S", "I"))
 
 
 class Bar(QtWidgets.QFrame):
@@ -42,6 +42,13 @@ class Bar(QtWidgets.QFrame):
         button.setAutoRaise(True)
         self.row.addWidget(button)
         return button
+
+
+def _direction(node: Any) -> str:
+    """The letter of the direction in which the offset of a slice grows."""
+    normal = [node.GetSliceToRAS().GetElement(row, 2) for row in range(3)]
+    axis = max(range(3), key=lambda each: abs(normal[each]))
+    return _DIRECTIONS[axis][normal[axis] < 0]
 
 
 class SliceController(Bar):
@@ -89,7 +96,7 @@ class SliceController(Bar):
         self.slider.setValue(round((value - self._low) / self._step))
         self.offset.setRange(*limits)
         self.offset.setSingleStep(self._step)
-        self.offset.setPrefix(f"{_AXES.get(node.GetOrientation(), '')}: ")
+        self.offset.setPrefix(f"{_direction(node)}: ")
         self.offset.setValue(value)
         self.link.setChecked(bool(self._logic.GetSliceCompositeNode().GetLinkedControl()))
         self.eye.setChecked(bool(node.GetSliceVisible()))

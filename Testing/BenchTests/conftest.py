@@ -82,6 +82,8 @@ class SmallWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def cleanup(self):
         self.timer.stop()
+        # In PythonQt too, a timer that calls its owner keeps it alive for ever.
+        self.timer.disconnect("timeout()", self.onTimeout)
         self.parameters.disconnectGui(self.binding)
         self.removeObservers()
 """
