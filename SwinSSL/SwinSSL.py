@@ -27,9 +27,9 @@ from SwinSSLPanel import engine, sampleData
 
 engine.makeEngineImportable()
 
+from SwinSSLPanel.allSections import SECTIONS  # noqa: E402
 from SwinSSLPanel.context import PanelContext  # noqa: E402 - it needs the engine
 from SwinSSLPanel.parameters import SwinSSLParameters  # noqa: E402
-from SwinSSLPanel.sections import SECTIONS  # noqa: E402
 
 
 class SwinSSL(ScriptedLoadableModule):
@@ -60,7 +60,7 @@ class SwinSSLWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.context: PanelContext | None = None
         self.sections: list[Any] = []
-        self._bindings: list[Any] = []
+        self._binding: Any = None
 
     def setup(self) -> None:
         """Build the panel; nothing is installed and nothing heavy is imported."""
@@ -118,16 +118,12 @@ class SwinSSLWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             section.onSceneReady()
 
     def _bind(self) -> None:
-        self._bindings = [
-            (pack, pack.connectGui(section.root))
-            for section in self.sections
-            if (pack := self.context.parameters) is not None and section.bound
-        ]
+        self._binding = self.context.parameters.connectGui(self.root)
 
     def _unbind(self) -> None:
-        for pack, binding in self._bindings:
-            pack.disconnectGui(binding)
-        self._bindings = []
+        if self._binding is not None:
+            self.context.parameters.disconnectGui(self._binding)
+            self._binding = None
 
 
 class SwinSSLLogic(ScriptedLoadableModuleLogic):

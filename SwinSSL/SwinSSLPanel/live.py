@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SwinSSLLib.errors import InputError
@@ -43,10 +42,6 @@ class LivePreview:
     def follow(self, run: RunFolder, charts: RunCharts) -> None:
         """Turn to another run."""
         self.charts, self.files, self.preview, self.problem = charts, [], None, ""
-        try:
-            self._plane = run.job()["settings"]["views"]["rotation"]
-        except (InputError, KeyError, TypeError):
-            self._plane = "axial"
         self._clearBoards()
         self.ui.previewBox.enabled = False
         self.refresh(run)
@@ -61,6 +56,7 @@ class LivePreview:
         self.ui.previewBox.enabled = bool(files)
         if not files:
             return
+        self._plane = planeOf(run)
         self._updating = True
         self.ui.stepSlider.maximum = float(len(files) - 1)
         if atEnd:
@@ -172,6 +168,9 @@ class LivePreview:
         self._updating = False
 
 
-def sceneIsClosing() -> bool:
-    """Whether the scene is on its way out, so that nothing must be added to it."""
-    return bool(slicer.mrmlScene.IsClosing() or slicer.mrmlScene.IsBatchProcessing())
+def planeOf(run: RunFolder) -> str:
+    """The plane in which the views of a run are turned."""
+    try:
+        return str(run.job()["settings"]["views"]["rotation"])
+    except (InputError, KeyError, TypeError):
+        return "axial"

@@ -20,7 +20,8 @@ class SwinSSLParameters:
         pretrainBatch: 0 for as many as the preset says.
         pretrainData: folder or datalist besides the ticked volumes.
         detached: let the run go on when Slicer is closed.
-        finetuneData: datalist besides the cases of the scene.
+        finetuneData: datalist in place of the cases of the scene.
+        pretrainSettings, finetuneSettings: settings file for everything that the panel does not show.
         segmentTarget: segmentation to write into; None for a new one.
     """
 
@@ -32,4 +33,6 @@ class SwinSSLParameters:
     finetunePreset: Annotated[str, Choice(list(PRESETS))] = "recommended"
     finetuneSteps: Annotated[int, WithinRange(0, 10_000_000)] = 0
     finetuneData: str = ""
+    pretrainSettings: str = ""
+    finetuneSettings: str = ""
     segmentTarget: slicer.vtkMRMLSegmentationNode

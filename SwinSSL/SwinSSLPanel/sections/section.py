@@ -30,6 +30,7 @@ class Section:
         self._log: list[str] = []
         self._logFile: Path | None = None
         self._logWindow: Any = None
+        self._paths: dict[str, Any] = {}
         self.ui.logButton.connect("clicked()", self.onShowLog)
         context.listen(self.onAnnounced)
 
@@ -49,7 +50,27 @@ class Section:
         """The nodes of the scene go away."""
 
     def onSceneReady(self) -> None:
-        """There is another scene."""
+        """There is another scene, with parameters of its own."""
+        self.showPaths()
+
+    def rememberPath(self, widget: Any, parameter: str) -> None:
+        """Keep what a path widget shows in a parameter: Slicer binds paths only, and an empty path is no path."""
+        self._paths[parameter] = widget
+        widget.currentPath = getattr(self.context.parameters, parameter)
+        widget.connect("currentPathChanged(QString)", lambda path: self._onPath(parameter, path))
+
+    def showPaths(self) -> None:
+        """Show the paths of the scene's parameters."""
+        for parameter, widget in self._paths.items():
+            widget.currentPath = getattr(self.context.parameters, parameter)
+
+    def _onPath(self, parameter: str, path: str) -> None:
+        if getattr(self.context.parameters, parameter) != path:
+            setattr(self.context.parameters, parameter, path)
+        self.onPathChanged(parameter)
+
+    def onPathChanged(self, parameter: str) -> None:
+        """A path was chosen."""
 
     def onAnnounced(self, word: str) -> None:
         """Another section says that something has changed: "job", "models" or "setup"."""
