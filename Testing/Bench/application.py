@@ -1,3 +1,4 @@
+# ruff: noqa: N815 - the names are those of Slicer
 """``slicer.app`` and what surrounds it: started once in a process, as Slicer is."""
 
 from __future__ import annotations

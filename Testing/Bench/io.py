@@ -348,10 +348,17 @@ def _write(node: Any, storage: Any, name: str, properties: dict[str, Any], messa
 
 
 def _hardened(node: Any) -> Any:
+    """A copy of a node, in no scene, where its transform has been applied."""
     copy = node.CreateNodeInstance()
     copy.UnRegister(None)
     copy.CopyContent(node, True)
-    transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
-    copy.ApplyTransform(transform)
+    parent = node.GetParentTransformNode()
+    if parent.IsTransformToWorldLinear():
+        matrix = vtk.vtkMatrix4x4()
+        parent.GetMatrixTransformToWorld(matrix)
+        copy.ApplyTransformMatrix(matrix)
+    else:
+        transform = vtk.vtkGeneralTransform()
+        slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(parent, None, transform)
+        copy.ApplyTransform(transform)
     return copy

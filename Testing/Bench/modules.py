@@ -80,13 +80,15 @@ class ScriptedModule:
 
     def createNewWidgetRepresentation(self) -> Any:
         """Another panel of the same module."""
-        root = panel_root(self.name)
+        root, widget = panel_root(self.name), None
         try:
             widget = getattr(self.python, f"{self.name}Widget")(root)
             root.hold(widget)
             setattr(slicer.modules, f"{self.name}Widget", widget)
             widget.setup()
         except BaseException:
+            if hasattr(widget, "stop_listening"):
+                widget.stop_listening()
             self.forget(root)
             raise
         return root

@@ -97,7 +97,8 @@ UI = """<?xml version="1.0" encoding="UTF-8"?>
 <property name="SlicerParameterName" stdset="0"><string>volume</string></property></widget></item>
 <item row="1" column="1"><widget class="QSpinBox" name="thresholdBox">
 <property name="SlicerParameterName" stdset="0"><string>threshold</string></property></widget></item>
-<item row="2" column="1"><widget class="QCheckBox" name="invertBox"><property name="text"><string>Invert</string></property>
+<item row="2" column="1"><widget class="QCheckBox" name="invertBox">
+<property name="text"><string>Invert</string></property>
 <property name="SlicerParameterName" stdset="0"><string>invert</string></property></widget></item>
 <item row="3" column="1"><widget class="QPushButton" name="applyButton"><property name="text"><string>Apply</string>
 </property></widget></item>

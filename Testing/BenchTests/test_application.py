@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 import qt
+import slicer
 import vtk
 from Bench import application, leaks, system
-
-import slicer
 
 BENCH = Path(application.__file__).parent.parent
 

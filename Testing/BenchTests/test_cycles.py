@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import slicer
 from Bench import application, leaks
 from Bench.scene import observers
-
-import slicer
 
 
 def resident() -> int:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from Bench import anatomy
 from Bench.fixtures import ct_array, liver
-
-import slicer
 
 REFERENCE = "Reference image geometry"
 
@@ -231,7 +230,7 @@ def test_what_cannot_be_read_is_told(a_bench: Any, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="does not exist"):
         slicer.util.loadVolume(str(tmp_path / "nothing.nrrd"))
     (tmp_path / "bad.nrrd").write_text("NRRD0005\nnonsense")
-    with pytest.raises(RuntimeError, match="bad.nrrd"):
+    with pytest.raises(RuntimeError, match=r"bad\.nrrd"):
         slicer.util.loadVolume(str(tmp_path / "bad.nrrd"))
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 
 import pytest
 import qt
+import slicer
 import vtk
 from slicer.parameterNodeWrapper import (
     Choice,
@@ -24,8 +25,6 @@ from slicer.parameterNodeWrapper import (
     parameterNodeWrapper,
     parameterPack,
 )
-
-import slicer
 
 
 class Metric(enum.Enum):

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 import vtk
 from Bench import scene as bench_scene
 from Bench.fixtures import liver
-
-import slicer
 
 
 def test_the_nodes_that_modules_rely_on_are_there(a_bench: Any) -> None:

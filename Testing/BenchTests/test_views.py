@@ -7,19 +7,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtTest import QTest
-
-import slicer
 
 LAYOUT = slicer.vtkMRMLLayoutNode
 CUSTOM = """
 <layout type="vertical" split="true">
- <item><view class="vtkMRMLSliceNode" singletontag="Before"><property name="orientation" action="default">Axial</property>
-  <property name="viewlabel" action="default">BEF</property><property name="viewcolor" action="default">#112233</property>
+ <item><view class="vtkMRMLSliceNode" singletontag="Before">
+  <property name="orientation" action="default">Axial</property>
+  <property name="viewlabel" action="default">BEF</property>
+  <property name="viewcolor" action="default">#112233</property>
  </view></item>
  <item><layout type="horizontal">
-  <item><view class="vtkMRMLSliceNode" singletontag="After"><property name="orientation" action="default">Coronal</property>
+  <item><view class="vtkMRMLSliceNode" singletontag="After">
+   <property name="orientation" action="default">Coronal</property>
    <property name="viewlabel" action="default">AFT</property></view></item>
   <item><view class="vtkMRMLViewNode" singletontag="1"/></item></layout></item>
 </layout>"""

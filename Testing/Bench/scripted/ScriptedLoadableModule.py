@@ -108,8 +108,11 @@ class ScriptedLoadableModuleWidget:
     def _onModuleAboutToBeUnloaded(self, moduleName: str) -> None:
         if moduleName == self.moduleName:
             self.cleanup()
-            manager = slicer.app.moduleManager()
-            manager.disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
+            self.stop_listening()
+
+    def stop_listening(self) -> None:
+        """Hear no more of modules that are unloaded: this panel is gone, or was never finished."""
+        slicer.app.moduleManager().disconnect("moduleAboutToBeUnloaded(QString)", self._onModuleAboutToBeUnloaded)
 
 
 class ScriptedLoadableModuleLogic:

@@ -1,3 +1,4 @@
+# ruff: noqa: F403 - all names of the parts are names of the package
 """``slicer.parameterNodeWrapper``: behaves as Slicer's, within what :mod:`Testing/Bench/README.md` says."""
 
 from .guiConnectors import *

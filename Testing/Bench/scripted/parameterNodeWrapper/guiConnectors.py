@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N803, N999 - the names are those of Slicer
 """Which widget shows which type, and how a value goes in and out."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N999 - the names are those of Slicer
 """Types that are MRML nodes, or unions of them."""
 
 from __future__ import annotations

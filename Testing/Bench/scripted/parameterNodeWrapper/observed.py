@@ -1,4 +1,4 @@
-# ruff: noqa: N803, N999 - the names are those of Slicer
+# ruff: noqa: N803 - the names are those of Slicer
 """Lists and dicts that write every change to the parameter node at once."""
 
 from __future__ import annotations

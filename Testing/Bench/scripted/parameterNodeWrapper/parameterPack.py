@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N803, N999 - the names are those of Slicer
+# ruff: noqa: N803, N815 - the names are those of Slicer
 """Parameter packs: classes of typed members that are kept together."""
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _fill(self: Any, *arguments: Any, **keywords: Any) -> None:
             raise TypeError(f"__init__() got multiple values for argument '{name}'")
         given[name] = value
     for name, info in self.allParameters.items():
-        setattr(self, name, given[name] if name in given else info.default.value)
+        setattr(self, name, given.get(name, info.default.value))
 
 
 def _refuse_new(self: Any, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N803, N999 - the names are those of Slicer
+# ruff: noqa: N803 - the names are those of Slicer
 """Annotations of parameters: defaults, limits, choices, and how a widget shows them."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N803, N999 - the names are those of Slicer
+# ruff: noqa: N803 - the names are those of Slicer
 """How values of each type are kept in the text parameters and node references of a MRML node."""
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import qt
-
 import slicer
 
 from .observed import ObservedDict, ObservedList

@@ -1,4 +1,4 @@
-# ruff: noqa: N802, N803, N999 - the names are those of Slicer
+# ruff: noqa: N803, N815 - the names are those of Slicer
 """The wrapper: a class of typed parameters over a ``vtkMRMLScriptedModuleNode``."""
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import vtk
-
 import slicer
+import vtk
 
 from .guiConnectors import GuiConnector, createGuiConnector, packWidgets
 from .parameterPack import ParameterInfo, members, reserve, split, type_of
