@@ -1,4 +1,4 @@
-"""Set up and run: ``python3 Testing/run.py demo`` and ``python3 Testing/run.py test``.
+"""Set up and run: ``python3 Testing/run.py demo``, ``test``, and ``panel`` for the panel without Slicer.
 
 Needs nothing but Python 3.11 or newer. It makes ``.venv`` in the clone and installs the versions that we test
 with (Testing/constraints.txt); when nothing has changed since the last call it starts at once.
@@ -23,6 +23,10 @@ CONSTRAINTS = ROOT / "Testing" / "constraints.txt"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed.txt"
 ORACLES = VENV / "oracles"
+#: Folders of tests; each runs in a process of its own: the bench stands in for Slicer in the whole of its process.
+SUITES = ("Testing/Engine", "Testing/BenchTests", "Testing/Panel")
+#: pytest's exit code when nothing was selected.
+NO_TESTS = 5
 #: A wheel that is only read by a test: the network before its patch merging changed.
 ORACLE_WHEELS = ("monai==1.4.0",)
 
@@ -47,10 +51,10 @@ def main() -> int:
 
 def set_up(*, develop: bool) -> None:
     """Make ``.venv`` and install into it, unless that was done for these very files."""
-    extras = ("test", "develop") if develop else ()
+    extras = ("test", "develop", "panel") if develop else ()
     wanted = _fingerprint(extras)
     have = STAMP.read_text() if STAMP.exists() else ""
-    if PYTHON.exists() and (have == wanted or (not develop and have == _fingerprint(("test", "develop")))):
+    if PYTHON.exists() and (have == wanted or (not develop and have == _fingerprint(("test", "develop", "panel")))):
         return
     started = time.monotonic()
     print(f"Setting up {VENV} (once; some minutes, about 2 GB) ...", flush=True)
@@ -77,8 +81,32 @@ def demo(rest: Sequence[str]) -> int:
 
 
 def test(rest: Sequence[str]) -> int:
-    """The whole suite, with what was skipped and why; ``rest`` goes to pytest."""
-    return run("-m", "pytest", *rest)
+    """All suites, with what was skipped and why; ``rest`` goes to pytest, a folder or file in it in place of all."""
+    if problem := system_libraries():
+        print(problem)
+        return 4
+    if any(word.startswith("Testing") for word in rest):
+        return run("-m", "pytest", *rest)
+    codes = [run("-m", "pytest", suite, *rest) for suite in SUITES]
+    found = [code for code in codes if code != NO_TESTS]  # with -k not every suite has something to run
+    return max(found, default=NO_TESTS)
+
+
+def panel(rest: Sequence[str]) -> int:
+    """The panel in a window, in a stand-in for Slicer; ``--screenshot FILE`` for a picture of it."""
+    if problem := system_libraries():
+        print(problem)
+        return 4
+    words = list(rest) if "--module" in rest else ["--module", str(ROOT / "SwinSSL" / "SwinSSL.py"), *rest]
+    return run("-m", "Bench.panel", *words, PYTHONPATH=str(ROOT / "Testing"))
+
+
+def system_libraries() -> str:
+    """Install what Qt and EGL miss where we may; the command to run where we may not, or nothing."""
+    code = "import sys; from Bench import system; sys.exit(system.ensure())"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "Testing")}
+    done = subprocess.run([PYTHON, "-c", code], env=environment, stderr=subprocess.PIPE, text=True, check=False)
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
 def check(rest: Sequence[str]) -> int:
@@ -104,9 +132,9 @@ def script(folder: str) -> Callable[[Sequence[str]], int]:
     return start
 
 
-def run(*command: str | Path) -> int:
+def run(*command: str | Path, **variables: str) -> int:
     """Run Python of ``.venv`` in the clone; returns its exit code."""
-    return subprocess.run([PYTHON, *command], cwd=ROOT, check=False).returncode
+    return subprocess.run([PYTHON, *command], cwd=ROOT, check=False, env={**os.environ, **variables}).returncode
 
 
 def pip(*arguments: str | Path) -> None:
@@ -130,6 +158,7 @@ def _fingerprint(extras: Sequence[str]) -> str:
 TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "test": test,
+    "panel": panel,
     "check": check,
     "setup": lambda _: 0,
     "benchmark": script("Benchmarks"),
