@@ -113,7 +113,8 @@ def write_share(folder: Path) -> None:
         (terminologies / f"{file}.term.json").write_text(json.dumps(content, indent=1))
     colours = folder / "ColorFiles"
     colours.mkdir(exist_ok=True)
-    rows = ["# Color table file GenericAnatomyColors.txt", "0 background 0 0 0 0"]
     every = [(name, entry[1]) for _, _, types in _CATEGORIES.values() for name, entry in types.items()]
-    rows += [f"{i} {name.lower().replace(' ', '_')} {r} {g} {b} 255" for i, (name, (r, g, b)) in enumerate(every, 1)]
-    (colours / "GenericAnatomyColors.txt").write_text("\n".join(rows) + "\n")
+    lines = [f"{i} {name.lower().replace(' ', '_')} {r} {g} {b} 255" for i, (name, (r, g, b)) in enumerate(every, 1)]
+    for table in ("GenericAnatomyColors", "GenericColors"):
+        rows = [f"# Color table file {table}.txt", "0 background 0 0 0 0", *lines]
+        (colours / f"{table}.txt").write_text("\n".join(rows) + "\n")

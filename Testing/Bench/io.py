@@ -312,7 +312,7 @@ def _kind_of_nrrd(path: Path) -> str:
         header = file.read(64 * 1024).partition(b"\n\n")[0]
     if b"Segment0_ID" in header or b"Segmentation_" in header:
         return "SegmentationFile"
-    return "SequenceFile" if b"MultiVolume" not in header and b"axis 0 index" in header else "VolumeFile"
+    return "SequenceFile" if b"DataNodeClassName:=" in header else "VolumeFile"
 
 
 def _kind_of_text(path: Path) -> str:

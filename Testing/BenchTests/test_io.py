@@ -117,6 +117,23 @@ def test_the_vocabulary_knows_the_tags_that_it_gives(a_scene_with_a_segmentation
     )
 
 
+def test_the_last_conversion_parameter_of_slicerio_is_lost_in_slicer(
+    a_scene_with_a_segmentation: Any, tmp_path: Path
+) -> None:
+    """Slicer takes a parameter when it meets the & after it; slicerio puts & between parameters only."""
+    slicerio = pytest.importorskip("slicerio")
+    path = str(tmp_path / "one.seg.nrrd")
+    assert slicer.util.saveNode(a_scene_with_a_segmentation, path)
+    content = slicerio.read_segmentation(path)
+    reference = next(each for each in content["conversionParameters"] if each["name"] == REFERENCE)
+    other = {"name": "Oversampling factor", "value": "1", "description": ""}
+    for parameters, found in (([reference], False), ([other, reference], False), ([reference, other], True)):
+        content["conversionParameters"] = parameters
+        slicerio.write_segmentation(path, content)
+        read = slicer.util.loadSegmentation(path).GetSegmentation().GetConversionParameter(REFERENCE)
+        assert (read == reference["value"]) is found, parameters
+
+
 @pytest.mark.parametrize("ending", [".vtp", ".stl", ".ply"])
 def test_models_come_back_equal(ending: str, a_bench: Any, tmp_path: Path) -> None:
     sphere = vtk.vtkSphereSource()
