@@ -10,7 +10,8 @@ from typing import Any
 import slicer
 
 from .rules import Default, IsInstance, NotNone, splitAnnotations, unannotatedType
-from .serializers import Serializer, ValidatedSerializer, createSerializer, parameterNodeSerializer
+from .scalars import Serializer, ValidatedSerializer
+from .serializers import createSerializer, parameterNodeSerializer
 
 __all__ = ["FloatRange", "isParameterPack", "nestedParameterNames", "parameterPack"]
 
