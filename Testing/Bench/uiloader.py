@@ -28,6 +28,18 @@ class Loader:
         return load_ui(device.fileName(), parent)
 
 
+class _Maker(QtUiTools.QUiLoader):
+    """Makes the bench's own widgets itself: each one that PySide6's registerCustomWidget makes stays in memory."""
+
+    def createWidget(self, class_name: str, parent: Any = None, name: str = "") -> QtWidgets.QWidget:
+        """A widget by the name of its class."""
+        if class_name not in KNOWN:
+            return super().createWidget(class_name, parent, name)
+        widget = KNOWN[class_name](parent)
+        widget.setObjectName(name)
+        return widget
+
+
 def load_ui(path: str | Path, parent: QtWidgets.QWidget | None = None) -> QtWidgets.QWidget:
     """Widget of a Designer file.
 
@@ -40,9 +52,7 @@ def load_ui(path: str | Path, parent: QtWidgets.QWidget | None = None) -> QtWidg
     _check_classes(root, path)
     ours = _take_properties(root)
     connections = _take_connections(root)
-    loader = QtUiTools.QUiLoader()
-    for name in {widget.get("class") for widget in root.iter("widget")} & KNOWN.keys():
-        loader.registerCustomWidget(KNOWN[name])
+    loader = _Maker()
     loader.setWorkingDirectory(QtCore.QDir(str(path.parent)))
     buffer = QtCore.QBuffer()
     buffer.setData(ElementTree.tostring(root))
