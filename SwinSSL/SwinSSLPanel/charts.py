@@ -22,6 +22,10 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = (
 )
 
 
+#: Points of a curve that are drawn; a run of days has a hundred times as many.
+MOST_POINTS = 2000
+
+
 @dataclass(frozen=True)
 class Curve:
     """One curve of a chart.
@@ -164,6 +168,7 @@ class RunCharts:
     ) -> None:
         if not points:
             return
+        points = thinned(points)
         table = self._node("vtkMRMLTableNode", f"table {key}", f"{self.runName}: {key}")
         fillTable(table, {"step": [step for step, _v in points], title: [value for _s, value in points]})
         isNew = f"series {key}" not in self._ids
@@ -187,6 +192,14 @@ class RunCharts:
             node = slicer.mrmlScene.AddNewNodeByClass(kind, name)
             self._ids[key] = node.GetID()
         return node
+
+
+def thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Some of the points of a long curve, its first and last among them: a chart has no more pixels."""
+    if len(points) <= MOST_POINTS:
+        return points
+    chosen = np.unique(np.linspace(0, len(points) - 1, MOST_POINTS).round().astype(int))
+    return [points[number] for number in chosen]
 
 
 def fillTable(tableNode: Any, columns: Mapping[str, Iterable[float]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from SwinSSLLib.runs import RunFolder
 from SwinSSLPanel import boards
 from SwinSSLPanel.charts import RunCharts
 from SwinSSLPanel.layout import PreviewLayout
-from SwinSSLPanel.previews import KINDS, Preview, PreviewNodes, readPreview
+from SwinSSLPanel.previews import KINDS, Preview, PreviewNodes, readInPieces
 
 #: Cards in a row of the board.
 IN_A_ROW = 3
+_END = object()
 
 
 class LivePreview:
@@ -35,6 +37,9 @@ class LivePreview:
         self.problem = ""
         self._plane = "axial"
         self._updating = False
+        self._steps: Iterator[None] | None = None
+        self._timer = qt.QTimer()
+        self._timer.connect("timeout()", self._step)
         ui.stepSlider.connect("valueChanged(double)", self._onStep)
         ui.subVolumeSelector.connect("currentIndexChanged(int)", self._onSubVolume)
         ui.showButton.connect("toggled(bool)", self._onShow)
@@ -66,28 +71,49 @@ class LivePreview:
             self.show(len(files) - 1 if atEnd else int(self.ui.stepSlider.value))
 
     def show(self, number: int) -> None:
-        """Show one of the previews of the run."""
+        """Show one of the previews of the run; it is read and painted bit by bit, so that the window never waits."""
+        if 0 <= number < len(self.files):
+            self._steps = self._showing(self.files[number])
+            self._timer.start(0)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a preview is on its way to the screen."""
+        return self._steps is not None
+
+    def _showing(self, path: Path) -> Iterator[None]:
+        """Read a preview, then paint the boards, then fill the views; each yield lets the window breathe."""
         try:
-            self.preview = readPreview(self.files[number])
+            self.preview = yield from readInPieces(path)
             self.problem = ""
-        except (ValueError, IndexError) as error:  # damaged or deleted meanwhile: the next one will be better
+        except ValueError as error:  # damaged or deleted meanwhile: the next one will be better
             self.problem = str(error)
             self.ui.verdictLabel.text = self.problem
             return
         self._fillSubVolumes()
+        yield
         self._paintBoards()
+        yield
         self._showInViews()
+
+    def _step(self) -> None:
+        """Do the next bit of what is to be shown."""
+        if self._steps is None or next(self._steps, _END) is _END:
+            self._steps = None
+            self._timer.stop()
 
     def drawCurves(self) -> None:
         """New metrics have come: bring the charts up to date, and the views that show them."""
         if self.charts is None:
             return
         self.charts.draw()
-        if self.ui.showButton.checked:
-            self._showInViews()
+        if self.layout.shown:
+            self.layout.show({}, self._chartNodes())
 
     def close(self) -> None:
         """Take everything back that the preview has put into scene and layout; charts stay, they are results."""
+        self._steps = None
+        self._timer.stop()
         self.ui.showButton.checked = False
         self.layout.hide()
         self.nodes.remove()
@@ -128,13 +154,16 @@ class LivePreview:
         if self.preview is None or not self.ui.showButton.checked:
             return
         number = max(0, min(self.ui.subVolumeSelector.currentIndex, self.preview.count - 1))
+        first = first or not self.layout.shown
         self.nodes.show(self.preview, number, self._plane)
         nodes = {kind: self.nodes.node(kind) for kind in KINDS}
-        charts = {chart.name: self.charts.chartNode(chart.name) for chart in self.charts.charts} if self.charts else {}
-        self.layout.show(nodes, charts)
+        self.layout.show(nodes, self._chartNodes())
         if first:
             self.layout.fit(nodes)
             self.layout.link()
+
+    def _chartNodes(self) -> dict[str, Any]:
+        return {chart.name: self.charts.chartNode(chart.name) for chart in self.charts.charts} if self.charts else {}
 
     def _paintBoards(self) -> None:
         preview, palette = self.preview, self.ui.cardsLabel.palette

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ import slicer
 KINDS = ("original", "masked", "reconstructed")
 #: Axes (of I, J, K) of the plane in which a view was turned, by the setting ``views.rotation``.
 PLANES = {"axial": (0, 1), "sagittal": (1, 2)}
+#: Bytes that are unpacked at a time (some milliseconds), and the most that one array may have.
+PIECE, MOST = 1 << 20, 1 << 31
 #: Attribute of the nodes that the preview makes, by which they are found and removed again.
 MARK = "SwinSSL.Preview"
 
@@ -24,7 +28,7 @@ class Preview:
 
     Attributes:
         step: of the run.
-        volumes: by kind: (N, I, J, K), 0..1, as the network saw them, so turned.
+        volumes: by kind: (N, I, J, K), 0..1, half precision, as the network saw them, so turned.
         rotationTrue: (N,) quarter turns.
         rotationProbability: (N, 4).
         similarity: (2N, 2N), first views first.
@@ -56,23 +60,71 @@ def readPreview(path: Path) -> Preview:
     Raises:
         ValueError: damaged, half written, or not a preview.
     """
+    pieces = readInPieces(path)
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            return end.value
+
+
+def readInPieces(path: Path) -> Generator[None, None, Preview]:
+    """Read a preview file piece by piece, so that whoever reads it can do other things in between.
+
+    Yields:
+        nothing, after some milliseconds of work each.
+
+    Returns:
+        the preview.
+
+    Raises:
+        ValueError: damaged, half written, or not a preview.
+    """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            preview = Preview(
-                int(content["step"]),
-                {kind: content[kind].astype(np.float32) for kind in KINDS},
-                content["rotation_true"].astype(int),
-                content["rotation_probability"].astype(float),
-                content["similarity"].astype(float),
-                content["confusion"].astype(int) if "confusion" in content else None,
-                content["ijk_to_ras"].astype(float),
-                tuple(str(name) for name in content["source"]),
-                (float(content["hu_window"][0]), float(content["hu_window"][1])),
-            )
-    except (OSError, KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        content: dict[str, np.ndarray] = {}
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                content[name.removesuffix(".npy")] = yield from _member(archive, name)
+        preview = Preview(
+            int(content["step"]),
+            {kind: content[kind] for kind in KINDS},
+            content["rotation_true"].astype(int),
+            content["rotation_probability"].astype(float),
+            content["similarity"].astype(float),
+            content["confusion"].astype(int) if "confusion" in content else None,
+            content["ijk_to_ras"].astype(float),
+            tuple(str(name) for name in content["source"]),
+            (float(content["hu_window"][0]), float(content["hu_window"][1])),
+        )
+    except (OSError, KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as a preview: {error}.") from error
     _check(preview, path)
     return preview
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Generator[None, None, np.ndarray]:
+    """One array of the file, unpacked in pieces.
+
+    Raises:
+        ValueError: it holds objects, or less than it says.
+    """
+    with archive.open(name) as stream:
+        version = np.lib.format.read_magic(stream)
+        readHeader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = readHeader(stream)
+        if dtype.hasobject or fortran:
+            raise ValueError(f"{name} is not plain numbers")
+        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        if size > MOST:
+            raise ValueError(f"{name} says that it is {size:,} bytes large")
+        data = bytearray()
+        while len(data) < size:
+            piece = stream.read(min(PIECE, size - len(data)))
+            if not piece:
+                raise ValueError(f"{name} ends too early")
+            data += piece
+            yield
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _check(preview: Preview, path: Path) -> None:
@@ -91,7 +143,7 @@ def inPatientSpace(preview: Preview, number: int, kind: str, plane: str) -> tupl
     block is moved to the first voxel of what is left of it.
     """
     axes = PLANES[plane]
-    seen = preview.volumes[kind][number]
+    seen = preview.volumes[kind][number].astype(np.float32)
     array = np.ascontiguousarray(np.rot90(seen, -int(preview.rotationTrue[number]), axes))
     block = list(array.shape)
     block[axes[0]] = block[axes[1]] = max(seen.shape[axes[0]], seen.shape[axes[1]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-from SwinSSLPanel.charts import RunCharts, finetuningCharts, pretrainingCharts
+from SwinSSLPanel.charts import MOST_POINTS, RunCharts, finetuningCharts, pretrainingCharts
 from vtk.util.numpy_support import vtk_to_numpy
 
 STARTED = {"event": "started", "chance": {"inpaint": 0.24, "contrast": 1.9459, "rotation": 1.3863}}
@@ -71,6 +71,17 @@ def test_events_without_numbers_draw_nothing(a_bench):
     assert not charts.feed([{"event": "metric", "name": "train/inpaint", "value": None}, {"event": "progress"}])
     charts.draw()
     assert curves(charts.chartNode("inpaint")) == {}
+    charts.remove()
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends(a_bench):
+    charts = RunCharts(pretrainingCharts(), "long")
+    charts.feed([metric("train/inpaint", step, 1.0 / (1 + step)) for step in range(50_000)])
+    charts.draw()
+    points = curves(charts.chartNode("inpaint"))["training"]
+    assert len(points) == MOST_POINTS
+    assert (points[0, 0], points[-1, 0]) == (0, 49_999)
+    assert (np.diff(points[:, 0]) > 0).all()
     charts.remove()
 
 

@@ -108,7 +108,7 @@ def test_a_run_from_start_to_end_with_its_curves(a_ready_section):
     assert not section.ui.resumeButton.enabled
     chart = section.charts.chartNode("inpaint")
     assert chart.GetNumberOfPlotSeriesNodes() == 3
-    assert section.live.preview.step == 4
+    assert waitFor(lambda: section.live.preview is not None and section.live.preview.step == 4)
     assert section.ui.stepSlider.maximum == len(section.live.files) - 1 > 0
     run = RunFolder(section.watch.folder)
     assert (run.model / "model.json").is_file()
@@ -169,6 +169,7 @@ def test_a_finished_run_is_replayed(a_section, a_finished_run):
     application.start().main_window().resize(1300, 900)
     assert section.attach(a_finished_run)
     assert waitFor(lambda: section.live.preview is not None and section.charts.chartNode("inpaint") is not None)
+    assert waitFor(lambda: not section.live.busy)
     assert ui.previewBox.enabled
     ui.showButton.click()
     assert slicer.app.layoutManager().layout == LAYOUT_ID
@@ -180,6 +181,7 @@ def test_a_finished_run_is_replayed(a_section, a_finished_run):
     grab(section.root, "pretrain-finished")
     last = slicer.util.arrayFromVolume(section.live.nodes.node("reconstructed")).copy()
     ui.stepSlider.value = 0
+    assert waitFor(lambda: not section.live.busy)
     assert section.live.preview.step == 0
     assert not ui.followBox.checked
     first = slicer.util.arrayFromVolume(section.live.nodes.node("reconstructed"))
