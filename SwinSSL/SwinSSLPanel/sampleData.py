@@ -1,36 +1,66 @@
-"""Sample data of the module, so that everybody has something to try it with."""
+"""Sample data, so that everybody has something to try: a real CT, and a phantom that is made on the spot."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
 
 from SwinSSLPanel import engine
 
 #: Name of the category in Slicer's Sample Data module.
 CATEGORY = "SwinSSL"
+PHANTOM_SEED = 7
 
 
 def sampleFile() -> Path | None:
     """The embedded CT, where the extension carries it."""
-    found = sorted((engine.engineRoot() / "Testing" / "Data").glob("*.nii.gz"))
-    images = [path for path in found if "label" not in path.name]
-    return images[0] if images else None
+    file = engine.engineRoot() / "Testing" / "Data" / "lidc-idri-0001-ct.nii.gz"
+    return file if file.is_file() else None
 
 
 def register() -> None:
-    """Register the embedded CT; where it is not installed there is nothing to register."""
+    """Register both samples; where the CT is not installed only the phantom."""
     import SampleData
 
+    logic = SampleData.SampleDataLogic
     image = sampleFile()
-    if image is None:
-        logging.info("SwinSSL: the sample CT is not installed.")
-        return
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category=CATEGORY,
-        sampleName="SwinSSLAbdomenCT",
-        uris=image.as_uri(),
-        fileNames=image.name,
-        nodeNames="AbdomenCT",
-        loadFileType="VolumeFile",
+    if image is not None:
+        logic.registerCustomSampleDataSource(
+            category=CATEGORY,
+            sampleName="SwinSSLAbdomenCT",
+            uris=image.as_uri(),
+            fileNames=image.name,
+            nodeNames="AbdomenCT",
+            loadFileType="VolumeFile",
+        )
+    logic.registerCustomSampleDataSource(
+        category=CATEGORY, sampleName="SwinSSLPhantom", customDownloader=lambda source: [makePhantom()]
     )
+
+
+def makePhantom(seed: int = PHANTOM_SEED) -> Any:
+    """A synthetic abdominal CT with the exact labels of its organs, in the scene; returns the volume.
+
+    Returns None, with a line in the log, where the packages for it are not installed yet.
+    """
+    try:
+        from SwinSSLLib.data.phantom import make_phantom
+    except ImportError as error:
+        logging.error(_("The phantom cannot be made yet: {error}. Run Setup first.").format(error=error))
+        return None
+    from SwinSSLLib.organs import ORGANS
+    from SwinSSLPanel.segmentations import segmentationFromLabels
+
+    phantom = make_phantom(seed)
+    volume = slicer.util.addVolumeFromArray(phantom.image.array.transpose(2, 1, 0), name="Phantom")
+    volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(phantom.image.ijk_to_ras))
+    volume.CreateDefaultDisplayNodes()
+    display = volume.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(-175, 250)
+    segmentationFromLabels(phantom.labels.array.transpose(2, 1, 0), volume, ORGANS, "Phantom organs")
+    return volume

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,6 +150,24 @@ def terminologyEntry(organ: Organ) -> str:
     modifier = "^".join(organ.modifier) if organ.modifier else "^^"
     category = "SCT^123037004^Anatomical Structure"
     return f"{CONTEXT}~{category}~{'^'.join(organ.code)}~{modifier}~Anatomic codes - DICOM master list~^^~^^"
+
+
+def segmentationFromLabels(labels: np.ndarray, volumeNode: Any, organs: Sequence[Organ], name: str) -> Any:
+    """A segmentation of label ids (K, J, I) on a volume's grid, with names, colours and terminology."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volumeNode)
+    for organ in organs:
+        mask = (labels == organ.id).astype(np.uint8)
+        if not mask.any():
+            continue
+        colour = [channel / 255 for channel in organ.colour]
+        segmentID = node.GetSegmentation().AddEmptySegment(f"Segment_{organ.id}", organ.name, colour)
+        tag = slicer.vtkSegment.GetTerminologyEntryTagName()
+        node.GetSegmentation().GetSegment(segmentID).SetTag(tag, terminologyEntry(organ))
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, node, segmentID, volumeNode)
+    placeBeside(node, volumeNode)
+    return node
 
 
 def labelArray(segmentationNode: Any, volumeNode: Any, chosen: Mapping[str, int]) -> np.ndarray:
