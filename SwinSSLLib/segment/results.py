@@ -142,8 +142,11 @@ def _slicer_segmentation(labels: Volume, organs: Sequence[Organ]) -> dict[str, A
         "encoding": "gzip",
         "containedRepresentationNames": ["Binary labelmap"],
         # Without it Slicer takes the box around the organs for the grid of the whole segmentation.
+        # Slicer takes a parameter only when it meets the separator after it, and slicerio writes none after the last:
+        # the one that matters comes first.
         "conversionParameters": [
-            {"name": "Reference image geometry", "value": f"{geometry};{extent};", "description": "Grid of the CT"}
+            {"name": "Reference image geometry", "value": f"{geometry};{extent};", "description": "Grid of the CT"},
+            {"name": "Oversampling factor", "value": "1", "description": "Voxels of the CT"},
         ],
         "segments": [_segment(organ, extents[organ.id]) for organ in organs if organ.id in extents],
     }

@@ -18,13 +18,7 @@ import slicer
 import slicer_core
 from PySide6 import QtCore, QtWidgets
 
-from Bench import ctk, pythonqt
-
-try:
-    from Bench import mrmlwidgets
-except ImportError:
-    sys.path.insert(0, "/tmp/dev/bench_work/B/stub")
-    import mrmlwidgets
+from Bench import ctk, mrmlwidgets, pythonqt
 from Bench.charts import qMRMLPlotWidget, qMRMLTableWidget
 from Bench.io import IOManager
 from Bench.layouts import LayoutManager

@@ -195,3 +195,14 @@ def test_overlapping_organs_are_refused_by_name(a_bench, tmp_path):
     assert np.array_equal(slicer.util.arrayFromSegmentBinaryLabelmap(node, liver, volume), mask)
     with pytest.raises(ValueError, match="second liver overlaps another organ in Organs"):
         labelArray(node, volume, {liver: 6, extra: 7})
+
+
+def test_a_result_carries_the_grid_of_its_ct_by_itself(a_bench, tmp_path):
+    """Loaded by whatever program, without the CT: the grid is that of the CT and not the box around the organs."""
+    volume = aCT(DIRECTIONS[9])
+    node = slicer.util.loadSegmentation(str(engineResult(volume, tmp_path)))
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    text = node.GetSegmentation().GetConversionParameter(name)
+    numbers = [float(number) for number in text.rstrip(";").split(";")]
+    np.testing.assert_allclose(np.reshape(numbers[:16], (4, 4)), ijkToWorld(volume), atol=1e-6)
+    assert numbers[16:] == [0, SHAPE[2] - 1, 0, SHAPE[1] - 1, 0, SHAPE[0] - 1]
