@@ -152,7 +152,7 @@ def diceLine(card: Mapping[str, Any]) -> str:
 
 def statedLine(figure: Mapping[str, Any]) -> str:
     """A figure of the publisher."""
-    words = _("Dice {dice:.3f} as stated by its publisher ({split})")
+    words = _("Dice {dice:.4g} as stated by its publisher ({split})")
     return words.format(dice=float(figure.get("value", "nan")), split=figure.get("split", ""))
 
 
