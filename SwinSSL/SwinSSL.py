@@ -75,6 +75,7 @@ class SwinSSLWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for kind in SECTIONS:
             section = kind(self.context)
             getattr(self.ui, f"{section.name}Button").layout().addWidget(section.root)
+            section.root.setMRMLScene(slicer.mrmlScene)
             self.sections.append(section)
         root.setMRMLScene(slicer.mrmlScene)
         scene = slicer.mrmlScene
