@@ -27,6 +27,7 @@ from SwinSSLPanel import engine, sampleData
 
 engine.makeEngineImportable()
 
+from SwinSSLPanel import terminology  # noqa: E402
 from SwinSSLPanel.allSections import SECTIONS  # noqa: E402
 from SwinSSLPanel.context import PanelContext  # noqa: E402 - it needs the engine
 from SwinSSLPanel.parameters import SwinSSLParameters  # noqa: E402
@@ -50,6 +51,7 @@ class SwinSSL(ScriptedLoadableModule):
             "CVPR 2022. Built on MONAI and PyTorch."
         )
         slicer.app.connect("startupCompleted()", sampleData.register)
+        slicer.app.connect("startupCompleted()", terminology.register)
 
 
 class SwinSSLWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -17,6 +17,7 @@ from SwinSSLPanel.modelCards import ModelEntry
 from SwinSSLPanel.sections.section import span
 from SwinSSLPanel.segmentations import Undo, loadResult, writeInto
 from SwinSSLPanel.tables import OrganRow, cell, fitHeight, makeTableNode, organRows, setUpTable
+from SwinSSLPanel.terminology import useOwnTerms
 from SwinSSLPanel.verdicts import Verdict, rememberSpeed
 from SwinSSLPanel.volumes import volumeFile
 
@@ -230,6 +231,7 @@ class Batch:
         except ValueError as error:
             row.fail(str(error))
             return
+        useOwnTerms(segmentation)
         words = provenance(self.model.name, record)
         segmentation.SetDescription("\n".join(filter(None, (segmentation.GetDescription(), words))))
         table = makeTableNode(row.organs, volume, _("{name} organ volumes").format(name=row.name), words)

@@ -125,6 +125,9 @@ def _valueProblems(volumeNode: Any, window: Sequence[float]) -> tuple[list[str],
     """What the values say."""
     values = sampled(volumeNode)
     finite = values[np.isfinite(values)]
+    if finite.size == 0 or finite.min() == finite.max():  # to stop somebody, look at everything
+        values = slicer.util.arrayFromVolume(volumeNode).ravel()
+        finite = values[np.isfinite(values)]
     if finite.size == 0 or finite.min() == finite.max():
         return [_("All its voxels are the same.")], []
     low, high = float(finite.min()), float(finite.max())
