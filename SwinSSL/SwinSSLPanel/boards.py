@@ -14,8 +14,8 @@ from slicer.i18n import tr as _
 from SwinSSLPanel.previews import Preview
 
 #: Side of a thumbnail, and width and height of a card, in pixels.
-THUMB = 112
-CARD = (132, 196)
+THUMB = 100
+CARD = (122, 184)
 RIGHT, WRONG = "#2e8b57", "#c0392b"
 #: From 0 to 1: dark blue over grey-white to red, readable with every common kind of colour blindness.
 _RAMP = ((0.0, (49, 54, 149)), (0.5, (240, 240, 240)), (1.0, (165, 0, 38)))
@@ -53,7 +53,7 @@ def card(preview: Preview, number: int, palette: qt.QPalette) -> qt.QPixmap:
         painter.setPen(colour)
         painter.drawRect(left - 1, 3, THUMB + 1, THUMB + 1)
         mark = "✓" if true == told else "✗"
-        told_ = _("{mark} {true} → {told} ({share:.0%})").format(
+        told_ = _("{mark} {true} → {told} {share:.0%}").format(
             mark=mark, true=angle(true), told=angle(told), share=probability[told]
         )
         _text(painter, qt.QRect(0, THUMB + 6, width, 16), told_, colour)
