@@ -22,6 +22,8 @@ Event = dict[str, Any]
 #: Seconds after which a worker that was asked to stop is terminated, and after which it is killed.
 PATIENCE = 60.0
 GRACE = 10.0
+#: Seconds without a word after which the user is told; the worker may well be busy.
+SILENCE = 60.0
 #: Lines of free text that are kept for the log and for the report of a failure.
 LOG_LINES = 2000
 #: Longest line that is taken for an event; more without a line end is rubbish.
@@ -60,7 +62,7 @@ class Listener:
     Attributes:
         onEvent: every event of the worker, in order.
         onLog: every line of free text.
-        onStage: "running", "asked", "terminating", "killing".
+        onStage: "running", "asked", "terminating", "killing"; and "silent" when nothing was heard for a minute.
         onEnded: once, when everything has been read.
     """
 
@@ -112,10 +114,11 @@ class ProcessRunner:
     Args:
         patience: seconds from the request to stop to termination.
         grace: seconds from termination to killing.
+        silence: seconds without a word after which the listener is told.
     """
 
-    def __init__(self, patience: float = PATIENCE, grace: float = GRACE) -> None:
-        self.patience, self.grace = patience, grace
+    def __init__(self, patience: float = PATIENCE, grace: float = GRACE, silence: float = SILENCE) -> None:
+        self.patience, self.grace, self.silence = patience, grace, silence
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self.stage = ""
         self._process = None
@@ -125,6 +128,8 @@ class ProcessRunner:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._nextStage)
+        self._quiet = qt.QTimer()
+        self._quiet.connect("timeout()", self._onSilence)
 
     @property
     def running(self) -> bool:
@@ -153,6 +158,7 @@ class ProcessRunner:
         process.connect("errorOccurred(QProcess::ProcessError)", self._onProblem)
         self._process = process
         self._setStage("running")
+        self._quiet.start(int(1000 * self.silence))
         process.start(engine.pythonProgram(), engine.workerArguments(arguments))
 
     def requestStop(self) -> None:
@@ -164,6 +170,7 @@ class ProcessRunner:
         """End the worker now and tell nobody."""
         process, self._process = self._process, None
         self._timer.stop()
+        self._quiet.stop()
         if process is not None:
             self._listener = Listener()
             process.kill()
@@ -184,16 +191,21 @@ class ProcessRunner:
             self._setStage("killing")
             self._process.kill()
 
+    def _onSilence(self) -> None:
+        self._listener.onStage("silent")
+
     def _setStage(self, stage: str) -> None:
         self.stage = stage
         self._listener.onStage(stage)
 
     def _readOutput(self) -> None:
         if self.running:
+            self._quiet.start()
             self._out.feed(self._process.readAllStandardOutput().data())
 
     def _readError(self) -> None:
         if self.running:
+            self._quiet.start()
             self._err.feed(self._process.readAllStandardError().data())
 
     def _onLine(self, line: str) -> None:
@@ -245,6 +257,7 @@ class ProcessRunner:
 
     def _end(self, outcome: Outcome) -> None:
         self._timer.stop()
+        self._quiet.stop()
         process, self._process = self._process, None
         self.stage = ""
         process.deleteLater()

@@ -133,6 +133,15 @@ def test_a_worker_that_does_not_listen_is_ended_in_stages(started, code, stages)
     assert "by force" in ear.outcomes[0].message
 
 
+def test_a_worker_that_says_nothing_is_told_and_can_be_stopped(started):
+    runner, ear = started(SLOW, silence=0.1)
+    assert waitFor(lambda: ear.stages.count("silent") >= 2)
+    assert runner.running
+    runner.requestStop()
+    runner.requestStop()
+    assert waitFor(lambda: ear.ended)
+
+
 def test_pressing_stop_again_goes_on_at_once(started):
     runner, ear = started(SLOW)
     assert waitFor(lambda: bool(ear.events))

@@ -211,6 +211,7 @@ class RunSection(Section):
             "asked": _("Asked to stop: it finishes its step and saves. Press Stop again to end it by force."),
             "terminating": _("Ending the process. Press Stop again to kill it."),
             "killing": _("Killing the process."),
+            "silent": _("Nothing was heard of the worker for a minute; it may be busy. Stop ends it."),
         }
         if stage in words:
             self.ui.statusLabel.text = words[stage]
