@@ -72,7 +72,7 @@ def makeTableNode(rows: Sequence[OrganRow], volumeNode: Any, name: str, descript
         table.AddColumn(array)
     tableNode.SetColumnUnitLabel(VOLUME, "mL")
     tableNode.SetColumnUnitLabel(DENSITY, "HU")
-    tableNode.SetUseColumnNameAsColumnHeader(True)
+    tableNode.SetUseColumnTitleAsColumnHeader(True)
     tableNode.Modified()
     placeBeside(tableNode, volumeNode)
     return tableNode
@@ -86,7 +86,9 @@ def fillOrganTable(widget: Any, rows: Sequence[OrganRow]) -> None:
     for number, row in enumerate(shown):
         name = cell(row.name)
         name.setIcon(qt.QIcon(swatch(row.colour)))
-        texts = (f"{row.volumeMl:,.1f}", f"{row.meanHU:,.0f}") if row.meanHU is not None else (_("not found"), "–")
+        digits = 1 if row.volumeMl >= 10 else 2  # an adrenal gland has 4 mL
+        found = (f"{row.volumeMl:,.{digits}f}", f"{row.meanHU:,.0f}") if row.meanHU is not None else None
+        texts = found or (_("not found"), "–")
         widget.setItem(number, 0, name)
         for column, text in enumerate(texts, 1):
             widget.setItem(number, column, cell(text, isNumber=True))

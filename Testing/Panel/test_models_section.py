@@ -141,7 +141,7 @@ def test_the_list_holds_what_is_here_what_runs_left_and_what_is_published(a_sect
     assert "feature size 12" in ui.cardLabel.text
     assert "Dice 0.500 on 2 validation CTs kept aside (a, b)" in ui.cardLabel.text
     assert "spleen, right kidney" in ui.cardLabel.text
-    assert "2 installed models" in ui.diskLabel.text
+    assert "Installed models: 2" in ui.diskLabel.text
     assert str(library_folder()) in ui.diskLabel.text
     grab(a_section.root, "models")
 
@@ -417,7 +417,7 @@ def test_prepared_cts_are_shown_by_size_and_deleted_after_asking(a_section, answ
     answers["confirm"] = False
     a_section.ui.cacheButton.click()
     assert ended(a_section)
-    assert "Delete 1 prepared CTs (ct)" in answers["asked"][0]
+    assert "Delete all prepared CTs (1: ct)" in answers["asked"][0]
     assert list(cache_folder().glob("*/image*"))
     answers["confirm"] = True
     a_section.ui.cacheButton.click()

@@ -499,6 +499,23 @@ def test_another_job_at_work_is_a_reason_to_wait(a_section, installed):
     assert a_section.ui.segmentButton.enabled
 
 
+def test_another_job_that_begins_while_files_are_written(a_section, installed):
+    from SwinSSLPanel.jobs import Listener
+
+    installed("lively")
+    phantom()
+    choose(a_section, "lively")
+    a_section.ui.segmentButton.click()
+    a_section.context.runner.start(["doctor", "--json"], Listener())
+    assert waitFor(lambda: not a_section._busy)
+    assert "Another job has begun" in a_section.ui.messageLabel.text
+    assert a_section.context.runner.running
+    assert not a_section.ui.stopButton.enabled
+    a_section.close()
+    assert a_section.context.runner.running
+    a_section.context.runner.abandon()
+
+
 def test_runs_and_library_are_listed_and_damaged_models_are_not(a_section, installed, segmenter_files):
     installed("lively", "blind")
     (library_folder() / "blind" / "model.json").write_text('{"kind": "segmenter", "network": {}}')

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import slicer
 import vtk
+from Bench import application
 from SwinSSLPanel import terminology
 from SwinSSLPanel.segmentations import organOf, terminologyEntry
 
@@ -51,3 +53,10 @@ def test_only_what_slicers_own_lists_lack_points_to_ours(a_bench):
 def test_without_slicers_module_nothing_happens(monkeypatch):
     monkeypatch.setattr(slicer, "modules", object())
     terminology.register()
+
+
+def test_the_module_registers_it_when_slicer_has_started(a_bench, monkeypatch):
+    told = []
+    monkeypatch.setattr(terminology, "register", lambda: told.append("registered"))
+    application.load_module(Path(__file__).resolve().parents[2] / "SwinSSL" / "SwinSSL.py")
+    assert told == ["registered"]

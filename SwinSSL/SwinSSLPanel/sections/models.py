@@ -100,11 +100,11 @@ class ModelsSection(Section):
 
     def _showDisk(self) -> None:
         here = [model for model in self.models if model.where == "here"]
-        words = _("{count} installed models take {size} in {folder}.")
+        words = _("Installed models: {count}, {size} in {folder}.")
         size = sizeText(sum(model.bytes for model in here))
         self.ui.diskLabel.text = words.format(count=len(here), size=size, folder=library_folder())
         prepared = sizeOf(cache_folder()) if cache_folder().is_dir() else 0
-        words = _("Prepared CTs take {size} in {folder}.")
+        words = _("Prepared CTs: {size} in {folder}.")
         self.ui.cacheLabel.text = words.format(size=sizeText(prepared), folder=cache_folder())
         self.ui.cacheButton.enabled = prepared > 0 and not self.errand.running
 
@@ -257,7 +257,7 @@ class ModelsSection(Section):
 
     def _askCache(self, answer: Answer) -> None:
         names = [str(entry.get("name")) for entry in answer.get("entries", [])]
-        words = _("Delete {count} prepared CTs ({names})? They are made again when they are needed.")
+        words = _("Delete all prepared CTs ({count}: {names})? They are made again when they are needed.")
         shown = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
         if names and slicer.util.confirmOkCancelDisplay(
             words.format(count=len(names), names=shown), _("Empty the cache")

@@ -36,7 +36,7 @@ class SegmentSection(Section):
         self.models: list[ModelEntry] = []
         self.batch: Batch | None = None
         self.verdicts: list[verdicts.Verdict] = []
-        self._busy = self._stopping = False
+        self._busy = self._stopping = self._started = False
         self._began = 0.0
         self._shown: Row | None = None
         ui.segmentButton.connect("clicked()", self.onSegment)
@@ -175,33 +175,36 @@ class SegmentSection(Section):
         target = self.ui.targetSelector.currentNode()
         qt.QSettings().setValue(LAST_MODEL, str(self.model.path))
         self.startLog()
-        self._busy, self._stopping, self._began = True, False, time.monotonic()
+        self._busy, self._stopping, self._started, self._began = True, False, False, time.monotonic()
         self.batch = Batch(rows, self.model, folder, target, self._onRow)
         self._showRow(rows[0] if len(rows) == 1 else None)
         fillBatchTable(self.ui.batchTable, rows)
         self._showBar(0, 0)
         self._status(_("Preparing the volumes."))
         self.updateButtons()
-        qt.QTimer.singleShot(0, self._prepare)
-
-    def _prepare(self) -> None:
         batch = self.batch
-        if batch is None or not self._busy or self.context.runner.running:
+        qt.QTimer.singleShot(0, lambda: self._prepare(batch))
+
+    def _prepare(self, batch: Batch) -> None:
+        if batch is not self.batch or not self._busy:  # the scene was closed meanwhile
             return
         if not self._stopping and batch.prepareNext():
-            qt.QTimer.singleShot(0, self._prepare)
+            qt.QTimer.singleShot(0, lambda: self._prepare(batch))
         elif self._stopping or not batch.sources:
             self.onEnded(Outcome(True))
+        elif self.context.runner.running:
+            self.onEnded(Outcome(False, _("Another job has begun meanwhile; start again when it has ended."), "", 1))
         else:
             self._status(_("Starting."))
             listener = Listener(self.onEvent, self.onLog, self.onStage, self.onEnded)
             self.context.runner.start(batch.arguments(), listener)
+            self._started = True
             self.context.announce("job")
 
     def onStop(self) -> None:
         """Ask the worker to stop; pressed again, go on to the next stage."""
         self._stopping = True
-        if self._busy and self.context.runner.running:
+        if self._busy and self._started:
             self.context.runner.requestStop()
 
     def onEvent(self, event: Event) -> None:
@@ -244,7 +247,7 @@ class SegmentSection(Section):
         if not self._busy:
             return
         self._busy = False
-        if self.context.runner.running:
+        if self._started:  # else it is the job of another section
             self.context.runner.abandon()
         shutil.rmtree(self.batch.folder, ignore_errors=True)
         self.ui.progressBar.visible = False
