@@ -3,6 +3,7 @@ by a file in its run folder from anybody who can write there."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -38,7 +39,8 @@ class Control:
     def __enter__(self) -> Control:
         if self._run:
             for word in ("stop", "preview"):
-                self._run.wish(word).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # no folder yet, or none that can be one: the job tells of that
+                    self._run.wish(word).unlink()
         if self._signals:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
@@ -73,8 +75,9 @@ class Control:
         self._looked = time.monotonic()
         for word, wish in (("stop", self._stop), ("preview", self._preview)):
             if self._run.wish(word).exists():
-                self._run.wish(word).unlink(missing_ok=True)
                 wish.set()
+                with contextlib.suppress(OSError):  # read-only, or gone meanwhile: the wish was heard all the same
+                    self._run.wish(word).unlink()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if self.stop:
