@@ -75,9 +75,8 @@ def segment(arguments: argparse.Namespace) -> int:
             series=arguments.series,
             progress=advance,
             stop=lambda: control.stop,
+            finished=lambda result: _tell_segmentation(result, display),
         )
-    for result in results:
-        _tell_segmentation(result, display)
     return max((result.error.exit_code for result in results if result.error), default=0)
 
 

@@ -51,6 +51,7 @@ def segment_files(
     series: str | None = None,
     progress: FileProgress | None = None,
     stop: Stop | None = None,
+    finished: Callable[[FileResult], None] | None = None,
 ) -> list[FileResult]:
     """Segment CT files, DICOM folders or folders of CT files; the model is loaded once.
 
@@ -66,6 +67,7 @@ def segment_files(
         series: DICOM series to read where a folder holds several.
         progress: see :data:`FileProgress`.
         stop: asked before every call of the network.
+        finished: called with each result as soon as it is there.
 
     Raises:
         InputError: an input, the model or the output cannot be used; told before anything is computed if possible.
@@ -85,6 +87,8 @@ def segment_files(
                 raise
             log.warning("%s: %s", source, error)
             results.append(FileResult(source, error=error))
+        if finished:
+            finished(results[-1])
     return results
 
 

