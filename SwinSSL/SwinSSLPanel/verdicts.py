@@ -6,6 +6,7 @@ minute from an hour.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -241,12 +242,10 @@ def _share(card: Mapping[str, Any]) -> float:
 
 def freeMemory() -> int | None:
     """Bytes that programs can still have, or None if that cannot be found out."""
-    try:
+    if importlib.util.find_spec("psutil") is not None:  # it comes with the engine's packages, and may not be there yet
         import psutil
 
         return int(psutil.virtual_memory().available)
-    except ImportError:
-        pass
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))

@@ -176,17 +176,30 @@ def write_cohort(
     cases: list[dict[str, Any]] = []
     for number in range(count):
         phantom = make_phantom(seed * LARGEST_COHORT + number, spacing=spacing, shape=shape)
-        image, label = f"images/{phantom.name}.nii.gz", f"labels/{phantom.name}.nii.gz"
-        write_volume(phantom.image, out / image)
-        case: dict[str, Any] = {"image": image, "seed": phantom.seed}
-        if number < parts[0] + parts[1]:
-            write_volume(phantom.labels, out / label)
-            case["label"] = label
-        cases.append(case)
+        cases.append(_write_case(phantom, out, labelled=number < parts[0] + parts[1]))
         if progress is not None:
             progress(number + 1, count)
+    write_json(datalist, _listing(cases, parts, seed, recipe))
+    return datalist
+
+
+def _write_case(phantom: Phantom, out: Path, *, labelled: bool) -> dict[str, Any]:
+    """Write one phantom; returns its entry for the datalist."""
+    image, label = f"images/{phantom.name}.nii.gz", f"labels/{phantom.name}.nii.gz"
+    write_volume(phantom.image, out / image)
+    case: dict[str, Any] = {"image": image, "seed": phantom.seed}
+    if labelled:
+        write_volume(phantom.labels, out / label)
+        case["label"] = label
+    return case
+
+
+def _listing(
+    cases: list[dict[str, Any]], parts: tuple[int, int, int], seed: int, recipe: dict[str, Any]
+) -> dict[str, Any]:
+    """The content of ``dataset.json``."""
     training, validation = parts[0], parts[0] + parts[1]
-    content = {
+    return {
         "name": f"SwinSSL phantoms, seed {seed}",
         "description": "Synthetic abdominal CT with exact labels; no patient.",
         "modality": {"0": "CT"},
@@ -196,8 +209,6 @@ def write_cohort(
         "validation": cases[training:validation],
         "unlabelled": cases[validation:],
     }
-    write_json(datalist, content)
-    return datalist
 
 
 def _refuse_other(datalist: Path, recipe: dict[str, Any]) -> None:

@@ -192,11 +192,11 @@ def test_dialogs_answer_with_the_bare_value(monkeypatch: pytest.MonkeyPatch) -> 
 
     def answer(*arguments):
         asked.append(arguments)
-        return "/tmp/a.nrrd", "Volumes (*.nrrd)"
+        return "chosen.nrrd", "Volumes (*.nrrd)"
 
     ask = dialogs._bare("QFileDialog.getOpenFileName", answer, "")
-    assert ask(None, "Open", Path("/tmp")) == "/tmp/a.nrrd"
-    assert asked == [(None, "Open", "/tmp")]
+    assert ask(None, "Open", Path("folder")) == "chosen.nrrd"
+    assert asked == [(None, "Open", "folder")]
     flag = dialogs.BoolResult()
     text = dialogs._bare("QInputDialog.getText", lambda *_: ("word", True), "")
     assert text(None, "t", "l", flag) == "word" and flag

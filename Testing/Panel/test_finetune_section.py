@@ -9,11 +9,11 @@ import engine_files
 import numpy as np
 import pytest
 import slicer
+from opening import opened, parameters
 from SwinSSLPanel.cases import Case, problem, proposed, writeDatalist
-from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.sections.finetune import FinetuneSection
 from SwinSSLPanel.segmentations import terminologyEntry
-from test_pretrain_section import RESOURCES, grab, parameters
+from test_pretrain_section import grab
 from waiting import waitFor
 
 from SwinSSLLib.data.labelmaps import read_label_map
@@ -42,19 +42,8 @@ def aCase(seed: int, known: bool = True):
 
 @pytest.fixture
 def a_section(a_bench, tmp_path):
-    context = PanelContext(lambda name: str(RESOURCES / name), parameters())
-    context.runsFolder = tmp_path / "runs"
-    section = FinetuneSection(context)
-    section.root.setMRMLScene(slicer.mrmlScene)
-    binding = context.parameters.connectGui(section.root)
-    section.root.resize(500, 900)
-    section.root.show()
-    yield section
-    context.parameters.disconnectGui(binding)
-    section.close()
-    context.close()
-    section.root.setParent(None)
-    section.root.deleteLater()
+    with opened(FinetuneSection, tmp_path / "runs") as section:
+        yield section
 
 
 def state(section) -> str:

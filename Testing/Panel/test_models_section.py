@@ -13,7 +13,7 @@ import pytest
 import qt
 import slicer
 from model_files import PUBLISHED, makeSegmenter
-from SwinSSLPanel.context import PanelContext
+from opening import opened
 from SwinSSLPanel.jobs import Outcome
 from SwinSSLPanel.modelList import cardProblem, diceLine, listedText, listModels, segmenters, sizeText
 from SwinSSLPanel.sections.models import ModelsSection
@@ -37,19 +37,8 @@ def a_segmenter(tmp_path_factory) -> tuple[Path, Path]:
 def a_section(a_bench, tmp_path):
     """The section in a window of 500 pixels, with an empty library."""
     shutil.rmtree(library_folder(), ignore_errors=True)
-    context = PanelContext(lambda name: str(RESOURCES / name), None)
-    context.runsFolder = tmp_path / "runs"
-    section = ModelsSection(context)
-    section.root.setMRMLScene(slicer.mrmlScene)
-    section.root.resize(500, 700)
-    section.root.show()
-    section.words = []
-    context.listen(section.words.append)
-    yield section
-    section.close()
-    context.close()
-    section.root.setParent(None)
-    section.root.deleteLater()
+    with opened(ModelsSection, tmp_path / "runs") as section:
+        yield section
     shutil.rmtree(library_folder(), ignore_errors=True)
 
 

@@ -13,22 +13,15 @@ import pytest
 import qt
 import slicer
 from Bench import application
-from SwinSSLPanel.context import PanelContext
+from opening import opened, parameters
 from SwinSSLPanel.layout import LAYOUT_ID, sliceTag
-from SwinSSLPanel.parameters import SwinSSLParameters
 from SwinSSLPanel.previews import KINDS, MARK
 from SwinSSLPanel.sections.pretrain import PretrainSection
 from waiting import waitFor
 
 from SwinSSLLib.runs import RunFolder
 
-RESOURCES = Path(__file__).resolve().parents[2] / "SwinSSL" / "Resources"
 SCREENSHOTS = Path(os.environ["SWINSSL_SCREENSHOTS"]) if "SWINSSL_SCREENSHOTS" in os.environ else None
-
-
-def parameters() -> SwinSSLParameters:
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "SwinSSL")
-    return SwinSSLParameters(node)
 
 
 def grab(widget, name: str) -> None:
@@ -50,19 +43,8 @@ def a_finished_run(tmp_path_factory) -> Path:
 @pytest.fixture
 def a_section(a_bench, tmp_path):
     """The section in a window of 500 pixels, as wide as Slicer's panel may be."""
-    context = PanelContext(lambda name: str(RESOURCES / name), parameters())
-    context.runsFolder = tmp_path / "runs"
-    section = PretrainSection(context)
-    section.root.setMRMLScene(slicer.mrmlScene)
-    binding = context.parameters.connectGui(section.root)
-    section.root.resize(500, 900)
-    section.root.show()
-    yield section
-    context.parameters.disconnectGui(binding)
-    section.close()
-    context.close()
-    section.root.setParent(None)
-    section.root.deleteLater()
+    with opened(PretrainSection, tmp_path / "runs") as section:
+        yield section
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from model_files import makeSegmenter
-from SwinSSLPanel.context import PanelContext
-from SwinSSLPanel.parameters import SwinSSLParameters
+from opening import opened
 from SwinSSLPanel.sections.segment import SegmentSection
 from SwinSSLPanel.segmentations import matches, terminologyEntry
 from waiting import waitFor
@@ -54,20 +53,8 @@ def installed(segmenter_files):
 @pytest.fixture
 def a_section(a_bench, tmp_path):
     """The section in a window of 500 pixels, as wide as Slicer's panel may be."""
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "SwinSSL")
-    context = PanelContext(lambda name: str(RESOURCES / name), SwinSSLParameters(node))
-    context.runsFolder = tmp_path / "runs"
-    section = SegmentSection(context)
-    section.root.setMRMLScene(slicer.mrmlScene)
-    section.root.resize(500, 700)
-    section.root.show()
-    section.words = []
-    context.listen(section.words.append)
-    yield section
-    section.close()
-    context.close()
-    section.root.setParent(None)
-    section.root.deleteLater()
+    with opened(SegmentSection, tmp_path / "runs") as section:
+        yield section
 
 
 def phantom(seed: int = 2, name: str = "CT 1"):

@@ -9,11 +9,12 @@ from importlib import metadata
 
 import pytest
 import slicer
+from opening import RESOURCES, parameters
 from SwinSSLPanel import dependencies
 from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.jobs import Outcome
 from SwinSSLPanel.sections.setup import SetupSection
-from test_pretrain_section import RESOURCES, grab, parameters
+from test_pretrain_section import grab
 from waiting import waitFor
 
 GOOD = {
