@@ -76,7 +76,9 @@ class SwinSSLWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.context = PanelContext(self.resourcePath, self.logic.getParameters())
         for kind in SECTIONS:
             section = kind(self.context)
-            getattr(self.ui, f"{section.name}Button").layout().addWidget(section.root)
+            button = getattr(self.ui, f"{section.name}Button")
+            button.layout().addWidget(section.root)
+            button.connect("contentsCollapsed(bool)", lambda isIt, one=section: None if isIt else one.onExpanded())
             section.root.setMRMLScene(slicer.mrmlScene)
             self.sections.append(section)
         root.setMRMLScene(slicer.mrmlScene)

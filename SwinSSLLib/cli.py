@@ -7,11 +7,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 from SwinSSLLib import __version__
 from SwinSSLLib.allocator import keep_large_buffers
 from SwinSSLLib.errors import InputError, SwinSSLError
+
+if TYPE_CHECKING:
+    from SwinSSLLib.commands.results import Host
 
 _DESCRIPTION = """\
 Self-supervised pre-training of Swin UNETR on unlabelled CT, and segmentation of 13 abdominal organs.
@@ -58,16 +62,35 @@ def make_parser() -> argparse.ArgumentParser:
 
     for room in (tools, models, training, results, comparing, demo):
         room.add_parsers(add)
+    _add_serve(add)
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code. No traceback reaches the user unless ``--debug`` asks for it."""
+def _add_serve(add: Callable[..., argparse.ArgumentParser]) -> None:
+    parser = add("serve", _serve, "segment for a program that asks again and again, by JSON lines")
+    parser.add_argument("--model", type=Path, help="load this model before it is asked for")
+    parser.add_argument("--idle", type=float, default=10.0, metavar="MINUTES", help="end after so long unasked (10)")
+    parser.add_argument("--json", action="store_true", help="understood; it always writes JSON lines")
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from SwinSSLLib.serving import serve
+
+    return serve(arguments)
+
+
+def main(arguments: Sequence[str] | None = None, host: Host | None = None) -> int:
+    """Run a command; returns the exit code. No traceback reaches the user unless ``--debug`` asks for it.
+
+    Args:
+        arguments: words of the command line; those of this process unless given.
+        host: the resident worker that runs the command, if there is one.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     as_json = "--json" in given
     try:
-        parsed = make_parser().parse_args(given)
+        parsed = make_parser().parse_args(given, argparse.Namespace(host=host))
         if parsed.command in _TRAINING:
             keep_large_buffers()
         return int(parsed.run(parsed))

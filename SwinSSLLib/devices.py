@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from SwinSSLLib.errors import EnvironmentProblem
 from SwinSSLLib.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def make_fabric(training: TrainingSettings) -> Fabric:
@@ -18,6 +20,8 @@ def make_fabric(training: TrainingSettings) -> Fabric:
     Raises:
         EnvironmentProblem: the device asked for is not there, or does not know the precision.
     """
+    from lightning_fabric import Fabric  # only training needs it, and it takes more than a second
+
     device = available_device(training.device)
     if training.precision == "16-mixed" and device == "cpu":
         raise EnvironmentProblem("Precision 16-mixed needs a GPU.", "Use 32-true on a CPU.")

@@ -21,6 +21,8 @@ ROI_MULTIPLE = 32
 
 AXIS_ORDER = "IJK"  # i to the patient's right, j to anterior, k to superior
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+#: What computes a segmenter; ``auto`` takes the fastest that gives the same organs.
+BACKENDS = ("auto", "torch", "openvino")
 
 
 @dataclass(frozen=True)

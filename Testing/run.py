@@ -25,6 +25,8 @@ STAMP = VENV / "installed.txt"
 ORACLES = VENV / "oracles"
 #: Folders of tests; each runs in a process of its own: the bench stands in for Slicer in the whole of its process.
 SUITES = ("Testing/Engine", "Testing/BenchTests", "Testing/Panel")
+#: Tests of one file stay in one process, for they share what takes long to make; a process waits for workers mostly.
+PARALLEL = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
 #: pytest's exit code when nothing was selected.
 NO_TESTS = 5
 #: A wheel that is only read by a test: the network before its patch merging changed.
@@ -87,7 +89,8 @@ def test(rest: Sequence[str]) -> int:
         return 4
     if any(word.startswith("Testing") for word in rest):
         return run("-m", "pytest", *rest)
-    codes = [run("-m", "pytest", suite, *rest) for suite in SUITES]
+    threads = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
+    codes = [run("-m", "pytest", suite, *PARALLEL, *rest, **threads) for suite in SUITES]
     found = [code for code in codes if code != NO_TESTS]  # with -k not every suite has something to run
     return max(found, default=NO_TESTS)
 
@@ -123,7 +126,8 @@ def script(folder: str) -> Callable[[Sequence[str]], int]:
     """``run.py benchmark NAME`` and ``run.py study NAME``: a script of a folder in Testing."""
 
     def start(rest: Sequence[str]) -> int:
-        known = sorted(path.stem for path in (ROOT / "Testing" / folder).glob("*.py"))
+        files = (ROOT / "Testing" / folder).glob("*.py")
+        known = sorted(path.stem for path in files if "__main__" in path.read_text(encoding="utf-8"))
         if not rest or rest[0] not in known:
             print(f"Name one of: {', '.join(known)}")
             return 2

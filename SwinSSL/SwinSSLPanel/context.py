@@ -13,6 +13,7 @@ import qt
 import slicer
 
 from SwinSSLPanel.jobs import JobRunner, ProcessRunner
+from SwinSSLPanel.resident import Resident, ResidentRunner
 
 RUNS_FOLDER = "SwinSSL/RunsFolder"
 
@@ -24,24 +25,39 @@ class PanelContext:
         resourcePath: gives the path of a file of the module's Resources folder.
         parameters: parameters of the scene.
         makeRunner: makes workers; tests may bring their own.
+        makeSegmenter: makes the worker that stays; tests may bring their own.
     """
 
     def __init__(
-        self, resourcePath: Callable[[str], str], parameters: Any, makeRunner: Callable[[], JobRunner] = ProcessRunner
+        self,
+        resourcePath: Callable[[str], str],
+        parameters: Any,
+        makeRunner: Callable[[], JobRunner] = ProcessRunner,
+        makeSegmenter: Callable[[], Resident] = ResidentRunner,
     ) -> None:
         self.resourcePath, self.parameters, self.makeRunner = resourcePath, parameters, makeRunner
-        #: The one long job at a time: pre-training, fine-tuning, segmentation.
+        #: Pre-training and fine-tuning, and segmentation; only one of the two is at work at a time.
         self.runner: JobRunner = makeRunner()
+        self.segmenter: Resident = makeSegmenter()
+        #: The panel is gone: nothing may be started any more.
+        self.closed = False
         self._listeners: list[Callable[[str], None]] = []
         self._temporary: Path | None = None
 
     def close(self) -> None:
         """End what is at work and clear what lies about."""
+        self.closed = True
         self.runner.abandon()
+        self.segmenter.abandon()
         self._listeners = []
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether one of the long jobs is at work."""
+        return self.runner.running or self.segmenter.running
 
     @property
     def temporaryFolder(self) -> Path:

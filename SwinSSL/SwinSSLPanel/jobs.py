@@ -144,8 +144,18 @@ class ProcessRunner:
         """
         if self.running:
             raise RuntimeError("A worker is at work already.")
+        self._begin(listener)
+        self._launch(arguments)
+
+    def _begin(self, listener: Listener) -> None:
+        """Somebody listens from now on."""
         self._listener, self._error = listener, None
         self.log.clear()
+        self._setStage("running")
+        self._quiet.start(int(1000 * self.silence))
+
+    def _launch(self, arguments: list[str]) -> None:
+        """Start a process."""
         self._out, self._err = LineReader(self._onLine), LineReader(self._onText)
         process = qt.QProcess()
         environment = qt.QProcessEnvironment.systemEnvironment()
@@ -157,8 +167,6 @@ class ProcessRunner:
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
         process.connect("errorOccurred(QProcess::ProcessError)", self._onProblem)
         self._process = process
-        self._setStage("running")
-        self._quiet.start(int(1000 * self.silence))
         process.start(engine.pythonProgram(), engine.workerArguments(arguments))
 
     def requestStop(self) -> None:
@@ -199,14 +207,18 @@ class ProcessRunner:
         self._listener.onStage(stage)
 
     def _readOutput(self) -> None:
-        if self.running:
-            self._quiet.start()
+        if self._process is not None:
+            self._hear()
             self._out.feed(self._process.readAllStandardOutput().data())
 
     def _readError(self) -> None:
-        if self.running:
-            self._quiet.start()
+        if self._process is not None:
+            self._hear()
             self._err.feed(self._process.readAllStandardError().data())
+
+    def _hear(self) -> None:
+        if self._quiet.isActive():
+            self._quiet.start()
 
     def _onLine(self, line: str) -> None:
         event = parsed(line)
@@ -229,7 +241,7 @@ class ProcessRunner:
             self._end(Outcome(False, f"The worker could not be started: {reason}.", "Run Setup again.", -1))
 
     def _onFinished(self, exitCode: int, status: Any) -> None:
-        if not self.running:
+        if self._process is None:
             return
         self._readOutput()
         self._readError()

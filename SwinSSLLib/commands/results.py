@@ -5,19 +5,37 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from SwinSSLLib.commands.console import Display, print_json
+from SwinSSLLib.commands.console import Display, print_json, span
 from SwinSSLLib.commands.options import add_machine_options
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.settings import BACKENDS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from SwinSSLLib.control import Control
     from SwinSSLLib.evaluate.metrics import Evaluation
-    from SwinSSLLib.segment.files import FileResult
+    from SwinSSLLib.segment.files import FileResult, Segmenter
+    from SwinSSLLib.segment.kept import Keeper
+    from SwinSSLLib.segment.pipeline import Options
     from SwinSSLLib.segment.results import OrganMeasure
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a process that lives longer than one command lends it.
+
+    Attributes:
+        control: through which this command is stopped.
+        keeper: of the model that the last command used.
+    """
+
+    control: Control
+    keeper: Keeper
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -37,7 +55,11 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument("--overlap", type=float, default=0.5, help="overlap of the windows (default 0.5)")
     parser.add_argument("--batch", type=int, default=1, help="windows at a time")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
-    parser.add_argument("--precision", default="32-true", help="32-true, bf16-mixed or 16-mixed")
+    parser.add_argument("--precision", default="auto", help="auto, 32-true, bf16-mixed or 16-mixed")
+    parser.add_argument(
+        "--backend", choices=BACKENDS, default="auto", help="what computes the network (default: the fastest)"
+    )
+    parser.add_argument("--exact", action="store_true", help="32 bits by torch, whatever is faster")
     add_machine_options(parser)
     parser = add("evaluate", evaluate, "compare a segmentation with a reference: Dice, HD95, surface distance")
     parser.add_argument("-p", "--prediction", type=Path, required=True, help="label file")
@@ -47,16 +69,15 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def segment(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl segment``."""
+    """Run ``swinssl segment``; ``arguments.host`` is there if a resident worker runs it."""
     from SwinSSLLib.control import Control
-    from SwinSSLLib.devices import available_device
-    from SwinSSLLib.exchange.library import find_model
     from SwinSSLLib.segment.files import segment_files
-    from SwinSSLLib.segment.pipeline import Options
+    from SwinSSLLib.segment.kept import Keeper
 
-    options = Options(arguments.overlap, arguments.batch, available_device(arguments.device), arguments.precision)
+    host: Host | None = getattr(arguments, "host", None)
+    options = options_of(arguments)
     display = None if arguments.json else Display("Segmenting")
-    model = find_model(arguments.model)
+    keeper = host.keeper if host else Keeper(None if display else tell_loaded)
 
     def advance(number: int, files: int, name: str, done: int, total: int) -> None:
         if display:
@@ -65,10 +86,11 @@ def segment(arguments: argparse.Namespace) -> int:
             event = {"event": "progress", "file": name, "number": number, "files": files, "step": done, "total": total}
             print_json(event)
 
-    with display or nullcontext(), Control(stdin=arguments.control, signals=True) as control:
+    listening = nullcontext(host.control) if host else Control(stdin=arguments.control, signals=True)
+    with display or nullcontext(), listening as control:
         results = segment_files(
             arguments.ct,
-            model,
+            lambda chosen: keeper.get(arguments.model, chosen),
             arguments.out,
             options,
             suffix=arguments.format,
@@ -78,6 +100,29 @@ def segment(arguments: argparse.Namespace) -> int:
             finished=lambda result: _tell_segmentation(result, display),
         )
     return max((result.error.exit_code for result in results if result.error), default=0)
+
+
+def options_of(arguments: argparse.Namespace) -> Options:
+    """How to run the network, from the command line.
+
+    Raises:
+        EnvironmentProblem: a device was named that is not there.
+        InputError: options exclude each other.
+    """
+    from SwinSSLLib.devices import available_device
+    from SwinSSLLib.segment.pipeline import Options
+
+    precision, backend = arguments.precision, arguments.backend
+    if arguments.exact:
+        if precision not in ("auto", "32-true") or backend not in ("auto", "torch"):
+            raise InputError("--exact excludes other values of --precision and --backend.", "Leave them out.")
+        precision, backend = "32-true", "torch"
+    return Options(arguments.overlap, arguments.batch, available_device(arguments.device), precision, backend)
+
+
+def tell_loaded(segmenter: Segmenter) -> None:
+    """Say that a model was read."""
+    print_json({"event": "loaded", "model": str(segmenter.model.folder)})
 
 
 def _tell_segmentation(result: FileResult, display: Display | None) -> None:
@@ -94,6 +139,8 @@ def _tell_segmentation(result: FileResult, display: Display | None) -> None:
         return
     display.console.print(_organ_table(str(result.source.name), result.result.organs))
     display.console.print("  ".join(map(str, result.files)), soft_wrap=True)
+    how = f"{result.result.backend} on {result.result.device}"
+    display.console.print(f"Computed by {how} in {span(result.result.seconds)}.", soft_wrap=True)
 
 
 def _as_event(result: FileResult) -> dict[str, Any]:
@@ -115,7 +162,9 @@ def _as_event(result: FileResult) -> dict[str, Any]:
         "files": [str(file) for file in result.files],
         "organs": [asdict(organ) for organ in result.result.organs],
         "seconds": result.result.seconds,
+        "timings": {part: round(seconds, 4) for part, seconds in result.timings.items()},
         "warnings": list(result.result.warnings),
+        "backend": result.result.backend,
     }
 
 

@@ -60,7 +60,9 @@ class SSLNet(nn.Module):
 
     def forward(self, views: Tensor) -> SSLOutput:
         """Read N views (N, in_channels, I, J, K), each size a multiple of 32."""
-        features = self.swinViT(views)[4]  # (N, C, I/32, J/32, K/32), layer-normalised without affine
+        # (N, C, I/32, J/32, K/32), layer-normalised without affine. Those of the other four stages, which only the
+        # decoder of a segmenter reads, would be normalised in vain.
+        features = self.swinViT.proj_out(self.swinViT(views, normalize=False)[4], normalize=True)
         tokens = features.flatten(start_dim=2)  # (N, C, tokens)
         if self.pooling == "mean":
             for_rotation = for_contrast = tokens.mean(dim=2)
@@ -90,7 +92,21 @@ def _upsampling_decoder(channels: int, out_channels: int) -> nn.Module:
             nn.LeakyReLU(),
             nn.Upsample(scale_factor=2, mode="trilinear", align_corners=False),
         ]
-    return nn.Sequential(*layers, nn.Conv3d(widths[-1], out_channels, kernel_size=1))
+    return _LateUpsampling(*layers, nn.Conv3d(widths[-1], out_channels, kernel_size=1))
+
+
+class _LateUpsampling(nn.Sequential):
+    """Layers of which the last but one interpolates and the last one mixes channels, in the other order.
+
+    The two commute, as the weights of an interpolation add up to 1; and one channel is interpolated at full
+    resolution instead of ``feature_size``.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        *layers, upsample, mix = self
+        for layer in layers:
+            x = layer(x)
+        return upsample(mix(x))
 
 
 class _InstanceNorm(nn.InstanceNorm3d):

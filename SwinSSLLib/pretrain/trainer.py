@@ -21,6 +21,7 @@ from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import Progress, fit, make_optimizer
 from SwinSSLLib.models import make_card, save_model
+from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.nets.weights import Coverage, Init, load_encoder
 from SwinSSLLib.pretrain.batches import to_input, two_views
@@ -79,7 +80,7 @@ def pretrain(
     check_sizes(sources, settings, reporter)
     reporter.state("starting", device=describe(fabric.device))
     torch.manual_seed(settings.training.seed)
-    network = SSLNet(settings.network, settings.heads)
+    network = accelerate(SSLNet(settings.network, settings.heads))
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
     reporter.emit("started", device=describe(fabric.device), **_first_words(method, sources, coverage))

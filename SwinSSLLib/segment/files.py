@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from SwinSSLLib import __version__
 from SwinSSLLib.atomic import cannot_write
@@ -16,7 +19,8 @@ from SwinSSLLib.errors import InputError, SwinSSLError
 from SwinSSLLib.models import Model, load_model
 from SwinSSLLib.segment.pipeline import Options, Result, load_network, organs_of, segment_volume
 from SwinSSLLib.segment.results import SUFFIXES, label_suffix, write_labels, write_tables
-from SwinSSLLib.segment.windows import Network, Progress, Stop, Stopped
+from SwinSSLLib.segment.scoring import Network
+from SwinSSLLib.segment.windows import Progress, Stop, Stopped
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +37,20 @@ class FileResult:
         files: what was written: label file, JSON, CSV; empty after an error.
         result: measures, time and warnings; None after an error. The voxels are in the label file.
         error: what went wrong, or None.
+        timings: seconds by part: ``read``, ``prepare`` (resampling), ``network``, ``paint`` (blending, painting,
+            measuring) and ``write``.
     """
 
     source: Path
     files: tuple[Path, ...] = ()
     result: Result | None = None
     error: SwinSSLError | None = None
+    timings: dict[str, float] = field(default_factory=dict)
 
 
 def segment_files(
     inputs: Sequence[Path],
-    model: Path | Model,
+    model: Path | Model | Callable[[Options], Segmenter],
     out: Path,
     options: Options | None = None,
     *,
@@ -60,7 +67,7 @@ def segment_files(
 
     Args:
         inputs: CT files, DICOM folders, or folders of CT files.
-        model: model or run folder, or a loaded model.
+        model: model or run folder, a loaded model, or what gives a segmenter once the inputs are known to be there.
         out: a label file (its ending chooses the format) for one CT, or a folder.
         options: see :class:`Options`.
         suffix: format of the label files if ``out`` is a folder.
@@ -75,11 +82,13 @@ def segment_files(
     """
     sources = list_inputs(inputs)
     targets = _targets(sources, out, suffix)
-    segmenter = _Segmenter.load(model, options or Options(), series)
+    load = partial(Segmenter.load, model) if isinstance(model, Path | Model) else model
+    segmenter = load(options or Options())
     results: list[FileResult] = []
     for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
         try:
-            results.append(segmenter(source, target, _of_file(progress, number, len(sources), source.name), stop))
+            advance = _of_file(progress, number, len(sources), source.name)
+            results.append(segmenter(source, target, series=series, progress=advance, stop=stop))
         except Stopped:
             raise
         except SwinSSLError as error:
@@ -110,32 +119,80 @@ def list_inputs(inputs: Sequence[Path]) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Segmenter:
-    """A loaded model that turns one input into files."""
+class Segmenter:
+    """A loaded model that turns one input into files.
+
+    Attributes:
+        model: with its card.
+        network: on its device.
+        options: that the network was loaded for.
+    """
 
     model: Model
     network: Network
     options: Options
-    series: str | None
 
     @classmethod
-    def load(cls, model: Path | Model, options: Options, series: str | None) -> _Segmenter:
-        model = load_model(model) if isinstance(model, Path) else model
-        return cls(model, load_network(model, options), options, series)
+    def load(cls, model: Path | Model, options: Options) -> Segmenter:
+        """Read a model and build its network.
 
-    def __call__(self, source: Path, target: Path, progress: Progress | None, stop: Stop | None) -> FileResult:
-        volume = read_volume(source, series=self.series)
-        result = segment_volume(volume, self.model.card, self.network, self.options, progress=progress, stop=stop)
+        Raises:
+            InputError: the model cannot be used.
+        """
+        model = load_model(model) if isinstance(model, Path) else model
+        return cls(model, load_network(model, options), options)
+
+    def __call__(
+        self,
+        source: Path,
+        target: Path,
+        *,
+        series: str | None = None,
+        progress: Progress | None = None,
+        stop: Stop | None = None,
+    ) -> FileResult:
+        """Segment one input; the label file and its tables are written.
+
+        Raises:
+            SwinSSLError: as :func:`segment_files`.
+        """
+        began = time.perf_counter()
+        volume = read_volume(source, series=series)
+        read, clock = time.perf_counter(), _Clock(self.network)
+        result = segment_volume(volume, self.model.card, clock, self.options, progress=progress, stop=stop)
+        computed = time.perf_counter()
         write_labels(result.labels, organs_of(self.model.card), target)
         record = {
             "source": str(source),
             "model": {"folder": str(self.model.folder), "sha256": self.model.card.get("sha256")},
             "device": result.device,
+            "backend": result.backend,
             "seconds": round(result.seconds, 2),
             "warnings": list(result.warnings),
             "swinssl": __version__,
         }
-        return FileResult(source, (target, *write_tables(target, result.organs, record)), result)
+        files = (target, *write_tables(target, result.organs, record))
+        timings = {"read": read - began, **clock.parts(read, computed), "write": time.perf_counter() - computed}
+        return FileResult(source, files, result, timings=timings)
+
+
+class _Clock:
+    """A network that counts its own time; on a GPU, whose work is queued, waiting for it counts as ``paint``."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.first, self.seconds = network, 0.0, 0.0
+
+    def __call__(self, windows: Any) -> Any:
+        began = time.perf_counter()
+        self.first = self.first or began
+        scores = self.network(windows)
+        self.seconds += time.perf_counter() - began
+        return scores
+
+    def parts(self, began: float, ended: float) -> dict[str, float]:
+        """What came before the first window, the network, and the rest."""
+        first = self.first or ended
+        return {"prepare": first - began, "network": self.seconds, "paint": ended - first - self.seconds}
 
 
 def _targets(sources: Sequence[Path], out: Path, suffix: str) -> list[Path]:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from SwinSSLLib.data.volumes import Volume, resample_to_ras
 from SwinSSLLib.errors import InputError, MemoryShortage
 from SwinSSLLib.models import Model, input_of
+from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.swin import build_segmenter
 from SwinSSLLib.nets.weights import load_all
 from SwinSSLLib.organs import Organ
+from SwinSSLLib.segment.backends import Runner, ways_of
 from SwinSSLLib.segment.regrid import LabelPainter, softmax_
 from SwinSSLLib.segment.results import OrganMeasure, measure
-from SwinSSLLib.segment.windows import Network, Progress, Stop, sliding_scores
+from SwinSSLLib.segment.scoring import Network, is_out_of_memory
+from SwinSSLLib.segment.windows import Progress, Slab, Stop, central_window, count_windows, sliding_scores
+from SwinSSLLib.settings import InputSettings
+from SwinSSLLib.validation import to_dict
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,15 @@ class Options:
         overlap: share of a window that its neighbour covers too.
         batch: windows per call of the network.
         device: a torch device, or ``auto`` for the GPU if there is one.
-        precision: one of ``settings.PRECISIONS``.
+        precision: one of ``settings.PRECISIONS``, or ``auto`` for 16 bits where they are faster and find the same.
+        backend: one of ``settings.BACKENDS``; ``auto`` takes the fastest (:mod:`SwinSSLLib.segment.backends`).
     """
 
     overlap: float = 0.5
     batch: int = 1
     device: str = "auto"
     precision: str = "32-true"
+    backend: str = "torch"
 
     def torch_device(self) -> torch.device:
         """The device to use."""
@@ -52,6 +61,7 @@ class Result:
         organs: volume and mean HU of every organ of the model, absent ones too.
         seconds: time taken.
         device: where the network ran.
+        backend: how it was computed, in words of :mod:`SwinSSLLib.segment.backends`; empty for a network of yours.
         warnings: sentences to show to the user.
     """
 
@@ -60,6 +70,7 @@ class Result:
     seconds: float
     device: str
     warnings: tuple[str, ...] = ()
+    backend: str = ""
 
 
 def organs_of(card: Mapping[str, Any]) -> tuple[Organ, ...]:
@@ -100,8 +111,9 @@ def segment_volume(
     Args:
         volume: CT in HU, any orientation, obliqueness and spacing.
         card: the model's card: spacing, HU window, roi and labels.
-        network: windows (B, 1, i, j, k) scaled to 0..1, i to the patient's right, j to anterior, k to superior,
-            to logits (B, classes, i, j, k); on ``options.device`` and in evaluation mode.
+        network: of :func:`load_network`; or anything from windows (B, 1, i, j, k) scaled to 0..1, i to the
+            patient's right, j to anterior, k to superior, to logits (B, classes, i, j, k), on ``options.device`` and
+            in evaluation mode, which is computed in ``options.precision``.
         options: see :class:`Options`.
         progress: called with windows done and windows in all.
         stop: asked before every call of the network.
@@ -116,48 +128,96 @@ def segment_volume(
     inputs = input_of(card, "the model's card")
     started, device = time.perf_counter(), options.torch_device()
     grid = resample_to_ras(volume, inputs.spacing)
-    painter = LabelPainter(volume, grid)
-    slabs = sliding_scores(
-        grid.array,
+    painter, notes = LabelPainter(volume, grid), list[str]()
+    try:
+        for slab in _scores(grid.array, network, inputs, options, progress, stop, notes.append):
+            painter.paint(slab.start, slab.stop, _probabilities(slab.scores))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise MemoryShortage(
+            f"The memory of {device} is too small to segment {volume.name or 'this volume'}.",
+            "Close other programs, use a batch of 1 or another device (--device cpu).",
+        ) from error
+    measures = measure(painter.labels, volume, organs)
+    if not any(organ.present for organ in measures):
+        notes.append(
+            f"No organ was found in {volume.name or 'this volume'}: check that it is a CT of the abdomen in HU."
+        )
+    runner = _runner_of(network)
+    backend = runner.name if runner else ""
+    warnings = (*volume.warnings, *(runner.notes if runner else ()), *notes)
+    labels = replace(volume, array=painter.labels, warnings=())
+    return Result(labels, measures, time.perf_counter() - started, str(device), warnings, backend)
+
+
+def load_network(model: Model, options: Options) -> Runner:
+    """Build a segmenter and give it its weights, ready on the device.
+
+    Raises:
+        InputError: the weights do not belong to the network that the card describes, or the options name a backend
+            or a precision that there is not.
+    """
+    organs_of(model.card)
+    device = options.torch_device()
+    ways, notes = ways_of(options.backend, options.precision, device)
+    network = build_segmenter(model.network)
+    load_all(network, model.state, source=str(model.folder))
+    network.eval().requires_grad_(False)
+    sha256 = str(model.card.get("sha256", ""))
+    identity = f"{json.dumps(to_dict(model.network), sort_keys=True)} | {sha256}"
+    roi = input_of(model.card, str(model.folder)).roi
+    return Runner(accelerate(network).to(device), device, ways, roi, identity, sha256, notes=notes)
+
+
+def _scores(
+    image: np.ndarray,
+    network: Network,
+    inputs: InputSettings,
+    options: Options,
+    progress: Progress | None,
+    stop: Stop | None,
+    note: Callable[[str], None],
+) -> Iterator[Slab]:
+    """The sliding window over a resampled volume; a network of ours finds its fastest way first."""
+    runner, precision = _runner_of(network), options.precision
+    if runner:
+        size = (int(image.shape[0]), int(image.shape[1]), int(image.shape[2]))
+        windows = count_windows(size, inputs.roi, options.overlap)
+        runner.choose(lambda: central_window(image, inputs.roi, inputs.hu_window), windows, stop)
+    if runner or precision == "auto":
+        precision = "32-true"  # the runner sees to the rest
+    return sliding_scores(
+        image,
         network,
         inputs.roi,
         hu_window=inputs.hu_window,
         overlap=options.overlap,
         batch=options.batch,
-        device=device,
-        precision=options.precision,
+        device=options.torch_device(),
+        precision=precision,
         progress=progress,
         stop=stop,
+        note=note,
     )
+
+
+def _runner_of(network: Network) -> Runner | None:
+    """A network of :func:`load_network`, also where something was wrapped around it under the name ``network``."""
+    inner = network if isinstance(network, Runner) else getattr(network, "network", None)
+    return inner if isinstance(inner, Runner) else None
+
+
+def _probabilities(scores: torch.Tensor) -> np.ndarray:
+    """Softmax of a slab (C, I, J, k) in main memory; in the device's memory as long as that is large enough."""
     try:
-        for slab in slabs:
-            painter.paint(slab.start, slab.stop, softmax_(slab.scores).cpu().numpy())
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise MemoryShortage(
-            f"The memory of {device} is too small to segment {volume.name or 'this volume'}.",
-            "Use a batch of 1, precision 16-mixed, or the CPU (--device cpu).",
-        ) from error
-    labels = replace(volume, array=painter.labels, warnings=())
-    measures = measure(painter.labels, volume, organs)
-    warnings = volume.warnings
-    if not any(organ.present for organ in measures):
-        warnings += (
-            f"No organ was found in {volume.name or 'this volume'}: check that it is a CT of the abdomen in HU.",
-        )
-    return Result(labels, measures, time.perf_counter() - started, str(device), warnings)
-
-
-def load_network(model: Model, options: Options) -> Network:
-    """Build a segmenter and give it its weights, ready on the device.
-
-    Raises:
-        InputError: the weights do not belong to the network that the card describes.
-    """
-    organs_of(model.card)
-    network = build_segmenter(model.network)
-    load_all(network, model.state, source=str(model.folder))
-    network.eval().requires_grad_(False)
-    return network.to(options.torch_device())
+        softmax_(scores)  # asks for all its memory before it changes anything
+    except RuntimeError as error:
+        if scores.device.type == "cpu" or not is_out_of_memory(error):
+            raise
+        return softmax_(torch.stack([score.cpu() for score in scores])).numpy()
+    # Class by class: a slab is a part of its band, and would be copied on the device to be sent in one piece.
+    return scores.numpy() if scores.device.type == "cpu" else torch.stack([score.cpu() for score in scores]).numpy()
 
 
 def _organ(label: Mapping[str, Any]) -> Organ:

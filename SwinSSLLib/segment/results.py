@@ -59,9 +59,10 @@ def measure(labels: np.ndarray, volume: Volume, organs: Sequence[Organ]) -> tupl
     """
     counts, sums = np.zeros(256, np.int64), np.zeros(256)
     for k in range(labels.shape[2]):  # slice by slice: bincount turns its weights into float64
-        flat = labels[:, :, k].ravel()
+        inside = labels[:, :, k] != 0
+        flat = labels[:, :, k][inside]
         counts += np.bincount(flat, minlength=256)
-        sums += np.bincount(flat, weights=volume.array[:, :, k].ravel(), minlength=256)
+        sums += np.bincount(flat, weights=volume.array[:, :, k][inside], minlength=256)
     millilitres = float(np.prod(volume.spacing)) / 1000.0
     return tuple(
         OrganMeasure(

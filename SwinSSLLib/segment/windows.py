@@ -10,10 +10,10 @@ scores are those of ``SlidingWindowInferer(mode="gaussian")``.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,15 +22,10 @@ from torch import Tensor
 
 from SwinSSLLib.data.scaling import scale_window
 from SwinSSLLib.errors import InputError, SwinSSLError
-from SwinSSLLib.settings import PRECISIONS
+from SwinSSLLib.segment.scoring import Network, Scorer, Size, is_out_of_memory
 
-#: Takes windows (B, 1, i, j, k) scaled to 0..1, returns class scores (B, C, i, j, k).
-Network = Callable[[Tensor], Tensor]
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
-Size = tuple[int, int, int]
-
-_AUTOCAST: dict[str, torch.dtype] = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class Stopped(SwinSSLError):
@@ -65,6 +60,38 @@ def window_starts(size: Size, roi: Size, overlap: float) -> list[Size]:
     return sorted(corners, key=lambda corner: corner[2])
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """A volume on its way through the window: ``size`` is its own, ``padded`` at least ``roi`` along each axis."""
+
+    image: np.ndarray
+    roi: Size
+    fill: float
+
+    @property
+    def size(self) -> Size:
+        return _three(self.image.shape)
+
+    @property
+    def padded(self) -> Size:
+        return _three([max(s, r) for s, r in zip(self.size, self.roi, strict=True)])
+
+    @property
+    def before(self) -> Size:
+        """Voxels of padding below the first one along each axis."""
+        return _three([(p - s) // 2 for p, s in zip(self.padded, self.size, strict=True)])
+
+    def crop(self, corner: Size) -> np.ndarray:
+        """Read one window as float32; outside the image it is ``fill``, the HU that is scaled to 0."""
+        first = [c - b for c, b in zip(corner, self.before, strict=True)]
+        low = [max(f, 0) for f in first]
+        high = [min(f + r, s) for f, r, s in zip(first, self.roi, self.size, strict=True)]
+        crop = np.full(self.roi, self.fill, np.float32)
+        target = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
+        crop[target] = self.image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        return crop
+
+
 def sliding_scores(
     image: np.ndarray,
     network: Network,
@@ -72,11 +99,9 @@ def sliding_scores(
     *,
     hu_window: Sequence[float],
     overlap: float = 0.5,
-    batch: int = 1,
-    device: torch.device | str = "cpu",
-    precision: str = "32-true",
     progress: Progress | None = None,
     stop: Stop | None = None,
+    **how: Any,
 ) -> Iterator[Slab]:
     """Run the network over a volume and yield its blended scores from the lowest slice to the highest.
 
@@ -89,11 +114,9 @@ def sliding_scores(
         roi: window size in voxels.
         hu_window: lower and upper HU that become 0 and 1.
         overlap: share of a window that its neighbour covers too.
-        batch: windows per call of the network.
-        device: where the network runs; the band lies there too if it fits, else in main memory.
-        precision: one of ``settings.PRECISIONS``, Lightning Fabric's names.
         progress: called with windows done and windows in all.
         stop: asked before every call of the network.
+        how: what :class:`SwinSSLLib.segment.scoring.Scorer` takes: batch, device, precision, skip_air, note.
 
     Yields:
         slabs that cover all K slices once, in order.
@@ -102,31 +125,36 @@ def sliding_scores(
         Stopped: ``stop`` returned true.
         InputError: overlap, batch or precision is not possible.
     """
-    _check(overlap, batch, precision)
-    size = _three(image.shape)
-    padded = _three([max(s, r) for s, r in zip(size, roi, strict=True)])
-    before = _three([(p - s) // 2 for p, s in zip(padded, size, strict=True)])
-    starts = window_starts(padded, roi, overlap)
-    device = torch.device(device)
-    band = _Band(padded, roi, before, size)
-    done = 0
+    if not 0 <= overlap < 1:
+        raise InputError(f"The overlap of windows is {overlap}, but must be at least 0 and below 1.")
+    scorer, grid = Scorer(network, roi, hu_window, **how), _Grid(image, roi, hu_window[0])
+    starts, done = window_starts(grid.padded, roi, overlap), 0
+    band = _Band(grid.padded, roi, grid.before, grid.size)
+    scorer.relieve = band.to_main_memory
     for k_start, group in groupby(starts, key=lambda start: start[2]):
         yield from band.advance(k_start)
-        corners = list(group)
-        for first in range(0, len(corners), batch):
+        for some in scorer.portions((corner, grid.crop(corner)) for corner in group):
             if stop is not None and stop():
                 raise Stopped("The segmentation was stopped on request; nothing was written.")
-            some = corners[first : first + batch]
-            crops = torch.stack([_crop(image, corner, roi, before, fill=hu_window[0]) for corner in some])
-            windows = scale_window(crops.to(device), hu_window)[:, None]
-            with torch.inference_mode(), _autocast(device, precision):
-                scores = network(windows)
-            for corner, score in zip(some, scores, strict=True):
-                band.add(corner, score.float())
+            for corner, score in scorer(some):
+                band.add(corner, score)
             done += len(some)
             if progress is not None:
                 progress(done, len(starts))
-    yield from band.advance(padded[2])
+    yield from band.advance(grid.padded[2])
+    scorer.finish()
+
+
+def central_window(image: np.ndarray, roi: Size, hu_window: Sequence[float]) -> Tensor:
+    """The window in the middle of a volume as the network gets it: (1, 1, i, j, k), 0..1, on the CPU."""
+    grid = _Grid(image, roi, hu_window[0])
+    middle = _three([(p - r) // 2 for p, r in zip(grid.padded, roi, strict=True)])
+    return scale_window(torch.from_numpy(grid.crop(middle)), hu_window)[None, None]
+
+
+def count_windows(size: Size, roi: Size, overlap: float) -> int:
+    """How many windows a volume takes, those of air included."""
+    return len(window_starts(_three([max(s, r) for s, r in zip(size, roi, strict=True)]), roi, overlap))
 
 
 class _Band:
@@ -144,13 +172,29 @@ class _Band:
         """Memory of the sums; does not depend on the number of slices."""
         return 0 if self.scores is None else self.scores.nbytes + self.weights.nbytes
 
+    def to_main_memory(self) -> bool:
+        """Free the device's memory; False if nothing of it is held."""
+        if self.scores is None or self.scores.device.type == "cpu":
+            return False
+        self.scores, self.weights, self.importance = self.scores.cpu(), self.weights.cpu(), self.importance.cpu()
+        return True
+
     def add(self, corner: Size, score: Tensor) -> None:
-        """Add one window's scores (C, i, j, k)."""
+        """Add one window's scores (C, i, j, k); in main memory from the first time that the device's is too small."""
+        try:
+            self._add(corner, score)
+            return
+        except RuntimeError as error:
+            if not (is_out_of_memory(error) and self.to_main_memory()):
+                raise
+        self._add(corner, score)
+
+    def _add(self, corner: Size, score: Tensor) -> None:
         if self.scores is None:
             self._allocate(score)
         assert self.scores is not None
         place = tuple(slice(c, c + r) for c, r in zip((*corner[:2], corner[2] - self.start), self.roi, strict=True))
-        self.scores[(slice(None), *place)].addcmul_(score.to(self.scores.device), self.importance)
+        self.scores[(slice(None), *place)].addcmul_(score.to(self.scores.device).float(), self.importance)
         self.weights[place].add_(self.importance)
 
     def advance(self, start: int) -> Iterator[Slab]:
@@ -178,31 +222,6 @@ class _Band:
         self.scores = torch.zeros(shape, device=device)
         self.weights = torch.zeros(shape[1:], device=device)
         self.importance = compute_importance_map(self.roi, mode="gaussian", device=device)
-
-
-def _crop(image: np.ndarray, corner: Size, roi: Size, before: Size, fill: float) -> Tensor:
-    """Read one window as float32; outside the image it is ``fill``, the HU that is scaled to 0."""
-    first = [c - b for c, b in zip(corner, before, strict=True)]
-    low = [max(f, 0) for f in first]
-    high = [min(f + r, s) for f, r, s in zip(first, roi, image.shape, strict=True)]
-    crop = np.full(roi, fill, np.float32)
-    target = tuple(slice(a - f, b - f) for a, b, f in zip(low, high, first, strict=True))
-    crop[target] = image[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return torch.from_numpy(crop)
-
-
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    dtype = _AUTOCAST.get(precision)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-
-
-def _check(overlap: float, batch: int, precision: str) -> None:
-    if not 0 <= overlap < 1:
-        raise InputError(f"The overlap of windows is {overlap}, but must be at least 0 and below 1.")
-    if batch < 1:
-        raise InputError(f"The batch of windows is {batch}, but must be at least 1.")
-    if precision not in PRECISIONS:
-        raise InputError(f"The precision is {precision!r}, but must be one of {', '.join(PRECISIONS)}.")
 
 
 def _three(numbers: Sequence[int]) -> Size:

@@ -28,7 +28,7 @@ FLOORS = (
     ("jobs",),
     ("evaluate",),
     ("commands",),
-    ("cli", "__main__"),
+    ("cli", "serving", "__main__"),
 )
 #: Rooms of one floor that must not know each other.
 APART = ({"pretrain", "finetune", "segment"},)

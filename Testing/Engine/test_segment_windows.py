@@ -10,6 +10,7 @@ from monai.inferers import SlidingWindowInferer
 
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.segment import windows
+from SwinSSLLib.segment.scoring import Scorer
 from SwinSSLLib.segment.windows import Stopped, sliding_scores
 
 WINDOW = (-175.0, 250.0)
@@ -124,3 +125,85 @@ def test_gradients_are_not_kept_and_bf16_stays_close():
 def test_impossible_settings_are_named(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         next(sliding_scores(random_ct((16, 16, 16)), small_network(), (16, 16, 16), hu_window=WINDOW, **wrong))
+
+
+def test_windows_of_air_are_computed_once_and_the_scores_are_the_same_to_the_bit():
+    image, network, seen = random_ct((48, 40, 40)), small_network(), []
+    image[16:] = -1000
+    image[20, 20, 20] = -175  # the lowest HU of the range is 0 as well
+
+    def counted(x: torch.Tensor) -> torch.Tensor:
+        seen.append(x)
+        return network(x)
+
+    scores, calls = {}, {}
+    for skip in (True, False):
+        seen.clear()
+        scores[skip] = whole(sliding_scores(image, counted, (16, 16, 16), hu_window=WINDOW, skip_air=skip))
+        calls[skip] = len(seen)
+    assert torch.equal(scores[True], scores[False])
+    assert calls[False] == 5 * 4 * 4
+    assert calls[True] == 2 * 4 * 4 + 1
+    scaled = ((torch.from_numpy(image).float() - WINDOW[0]) / (WINDOW[1] - WINDOW[0])).clamp(0, 1)
+    with torch.no_grad():
+        expected = SlidingWindowInferer((16, 16, 16), overlap=0.5, mode="gaussian")(scaled[None, None], network)[0]
+    assert (scores[True] - expected).abs().max() <= 1e-5
+    image[40, 20, 20] = -174
+    seen.clear()
+    whole(sliding_scores(image, counted, (16, 16, 16), hu_window=WINDOW))
+    assert len(seen) > calls[True], "one voxel above it is enough to be looked at"
+
+
+def test_a_volume_that_is_air_throughout_needs_one_call():
+    seen: list[tuple[int, int]] = []
+    network, image = small_network(), np.full((40, 20, 40), -1000, np.int16)
+    scores = whole(
+        sliding_scores(image, network, (16, 16, 16), hu_window=WINDOW, batch=3, progress=lambda *a: seen.append(a))
+    )
+    with torch.no_grad():
+        assert torch.allclose(scores[:, :16, :16, :8], network(torch.zeros(1, 1, 16, 16, 16))[0, :, :, :, :8])
+    assert seen[-1] == (32, 32)
+
+
+def test_with_too_little_memory_fewer_windows_are_taken_at_a_time():
+    image, network, sizes, notes = random_ct((40, 20, 40)), small_network(), [], []
+
+    def small(x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        if len(x) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return network(x)
+
+    scores = whole(sliding_scores(image, small, (16, 16, 16), hu_window=WINDOW, batch=4, note=notes.append))
+    assert sizes[:3] == [4, 2, 1]
+    assert set(sizes[2:]) == {1}
+    assert torch.equal(scores, whole(sliding_scores(image, network, (16, 16, 16), hu_window=WINDOW)))
+    (note,) = notes
+    assert "1 instead of 4 windows" in note
+    assert "cpu" in note
+
+
+def test_the_scores_go_to_main_memory_before_it_is_given_up():
+    network, notes, room = small_network(), [], []
+
+    def tight(x: torch.Tensor) -> torch.Tensor:
+        if not room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return network(x)
+
+    scorer = Scorer(tight, (16, 16, 16), WINDOW, note=notes.append)
+    windows = [((0, 0, 0), random_ct((16, 16, 16)).astype(np.float32))]
+    with pytest.raises(torch.OutOfMemoryError):
+        list(scorer(windows))
+    scorer.relieve = lambda: room.append(1) is None
+    assert len(list(scorer(windows))) == 1
+    scorer.finish()
+    assert "kept in main memory" in notes[0]
+
+
+def test_other_errors_of_the_network_are_not_taken_for_want_of_memory():
+    def broken(x: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("sizes of tensors must match")
+
+    with pytest.raises(RuntimeError, match="must match"):
+        next(sliding_scores(random_ct((16, 16, 16)), broken, (16, 16, 16), hu_window=WINDOW, batch=2))

@@ -7,21 +7,10 @@ import signal
 import sys
 
 import pytest
+from ears import Ear, exists
 from SwinSSLPanel import engine, jobs
-from SwinSSLPanel.jobs import LineReader, Listener, ProcessRunner, parsed
+from SwinSSLPanel.jobs import LineReader, ProcessRunner, parsed
 from waiting import waitFor
-
-
-class Ear:
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        self.events, self.log, self.stages, self.outcomes = [], [], [], []
-        self.listener = Listener(self.events.append, self.log.append, self.stages.append, self.outcomes.append)
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.outcomes)
 
 
 @pytest.fixture
@@ -158,13 +147,7 @@ def test_an_abandoned_worker_is_gone_and_nobody_is_told(started):
     runner.abandon()
     assert not runner.running
     assert ear.outcomes == []
-    assert waitFor(lambda: not _exists(number))
-
-
-def _exists(number: int) -> bool:
-    from SwinSSLPanel.watching import processExists
-
-    return processExists(number)
+    assert waitFor(lambda: not exists(number))
 
 
 def test_one_worker_at_a_time(started):

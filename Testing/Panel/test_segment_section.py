@@ -1,110 +1,21 @@
-"""Segmenting through real clicks with real workers: every node's content, and everything that may go wrong."""
+"""Segmenting through real clicks with real workers: every node's content, one volume and many."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-from pathlib import Path
 
-import engine_files
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import slicer
 import vtk
-from model_files import makeSegmenter
-from opening import opened
-from SwinSSLPanel.sections.segment import SegmentSection
+from ears import exists
+from segmenting import byTheEngine, choose, grab, mask, phantom, press, segmentations, tables, worker
 from SwinSSLPanel.segmentations import matches, terminologyEntry
 from waiting import waitFor
 
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.places import library_folder
-
-RESOURCES = Path(__file__).resolve().parents[2] / "SwinSSL" / "Resources"
-SCREENSHOTS = Path(os.environ["SWINSSL_SCREENSHOTS"]) if "SWINSSL_SCREENSHOTS" in os.environ else None
-
-
-@pytest.fixture(scope="module")
-def segmenter_files(tmp_path_factory) -> dict[str, Path]:
-    """Model folders: one that finds much, one that finds nothing, and one with many windows."""
-    folder = tmp_path_factory.mktemp("models")
-    return {
-        "lively": makeSegmenter(folder / "lively"),
-        "blind": makeSegmenter(folder / "blind", background=1e4),
-        "slow": makeSegmenter(folder / "slow", spacing=3.5),
-    }
-
-
-@pytest.fixture
-def installed(segmenter_files):
-    """Put models into the library; it is empty before and after."""
-
-    def install(*names: str) -> None:
-        for name in names:
-            shutil.copytree(segmenter_files[name], library_folder() / name)
-
-    yield install
-    shutil.rmtree(library_folder(), ignore_errors=True)
-
-
-@pytest.fixture
-def a_section(a_bench, tmp_path):
-    """The section in a window of 500 pixels, as wide as Slicer's panel may be."""
-    with opened(SegmentSection, tmp_path / "runs") as section:
-        yield section
-
-
-def phantom(seed: int = 2, name: str = "CT 1"):
-    node, _labels = engine_files.phantomVolume(seed, name)
-    node.SetSelected(True)
-    return node
-
-
-def choose(section, name: str) -> None:
-    section.fillModels()
-    names = [entry.name for entry in section.models]
-    section.ui.modelSelector.setCurrentIndex(names.index(name))
-    slicer.app.processEvents()
-
-
-def press(section, seconds: float = 120.0) -> None:
-    """Press the button and wait until nothing is at work."""
-    assert section.ui.segmentButton.enabled, section.ui.segmentButton.toolTip
-    section.ui.segmentButton.click()
-    assert waitFor(lambda: not section._busy, seconds)
-
-
-def worker(section):
-    return section.context.runner._process
-
-
-def grab(widget, name: str) -> None:
-    if SCREENSHOTS is not None:
-        slicer.app.processEvents()
-        widget.grab().save(str(SCREENSHOTS / f"{name}.png"))
-
-
-def byTheEngine(volume, model: Path, folder: Path) -> np.ndarray:
-    """What the engine itself writes for a volume: label ids (K, J, I)."""
-    slicer.util.saveNode(volume, str(folder / "ct.nrrd"))
-    engine_files.engineRun("segment", folder / "ct.nrrd", "-m", model, "-o", folder / "ct.nii.gz")
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "ct.nii.gz")))
-
-
-def segmentations() -> list:
-    return slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-
-
-def tables() -> list:
-    return slicer.util.getNodesByClass("vtkMRMLTableNode")
-
-
-def mask(node, segmentID: str, volume) -> np.ndarray:
-    return slicer.util.arrayFromSegmentBinaryLabelmap(node, segmentID, volume) > 0
-
 
 # --- the good case
 
@@ -206,6 +117,29 @@ def test_the_time_of_the_next_volume_is_told_from_the_last_one(a_section, instal
     assert "on this processor" in a_section.ui.verdictLabel.text
     press(a_section)
     assert "as measured here" in a_section.ui.verdictLabel.text
+
+
+def test_the_worker_is_started_by_the_choice_and_answers_every_click(a_section, installed):
+    installed("lively")
+    segmenter = a_section.context.segmenter
+    choose(a_section, "lively")
+    assert not segmenter.alive  # there is nothing to segment yet
+    a_section.root.visible = False
+    volume = phantom()
+    slicer.app.processEvents()
+    assert not segmenter.alive  # nobody is looking
+    a_section.root.visible = True
+    a_section.onExpanded()
+    assert (segmenter.alive, segmenter.running) == (True, False)
+    process = worker(a_section)
+    press(a_section)
+    press(a_section)
+    assert worker(a_section) is process
+    first, second = segmentations()
+    for match in matches(first):
+        assert np.array_equal(mask(first, match.segmentID, volume), mask(second, match.segmentID, volume))
+    a_section.context.close()
+    assert not exists(process.processId())
 
 
 # --- into a segmentation that is there
@@ -321,187 +255,6 @@ def test_two_volumes_of_one_file_are_computed_once(a_section, installed, tmp_pat
     assert len(a_section.batch.sources) == 1
     assert [row.state for row in a_section.batch.rows] == ["done", "done"]
     assert len(segmentations()) == 2
-
-
-# --- what may go wrong
-
-
-def test_an_empty_result_is_explained_and_leaves_nothing(a_section, installed):
-    installed("blind")
-    phantom()
-    choose(a_section, "blind")
-    nodes = slicer.mrmlScene.GetNumberOfNodes()
-    press(a_section)
-    assert a_section.batch.rows[0].state == "done"
-    assert "No organ was found in CT 1" in a_section.ui.messageLabel.text
-    assert "abdomen" in a_section.ui.messageLabel.text
-    assert slicer.mrmlScene.GetNumberOfNodes() == nodes
-    assert not a_section.ui.show3DButton.enabled
-    assert not a_section.ui.organTable.visible
-
-
-def test_a_volume_that_is_no_ct_is_stopped_before_anything_starts(a_section, installed):
-    installed("lively")
-    volume = phantom(2, "T1")
-    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
-    attribute = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMSeriesModalityAttributeName()
-    hierarchy.SetItemAttribute(hierarchy.GetItemByDataNode(volume), attribute, "MR")
-    choose(a_section, "lively")
-    assert "✗ Its modality is MR and not CT" in a_section.ui.verdictLabel.text
-    assert not a_section.ui.segmentButton.enabled
-    assert "see above" in a_section.ui.segmentButton.toolTip
-    phantom(3, "CT")
-    slicer.app.processEvents()
-    press(a_section)
-    assert [(row.name, row.state) for row in a_section.batch.rows] == [("T1", "failed"), ("CT", "done")]
-    assert "MR" in a_section.batch.rows[0].sentence
-
-
-def test_stop_in_the_middle_keeps_what_is_finished(a_section, installed):
-    installed("slow")
-    for seed in (2, 3):
-        phantom(seed, f"CT {seed}")
-    choose(a_section, "slow")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: bool(segmentations()), 240)
-    a_section.ui.stopButton.click()
-    assert "Asked to stop" in a_section.ui.statusLabel.text
-    assert waitFor(lambda: not a_section._busy)
-    assert [row.state for row in a_section.batch.rows] == ["done", "stopped"]
-    assert "1 of 2 volumes are done" in a_section.ui.messageLabel.text
-    assert len(segmentations()) == 1
-    assert not list(a_section.context.temporaryFolder.iterdir())
-    assert a_section.ui.segmentButton.enabled
-
-
-def test_stop_before_the_worker_starts(a_section, installed):
-    installed("lively")
-    phantom()
-    choose(a_section, "lively")
-    a_section.ui.segmentButton.click()
-    a_section.ui.stopButton.click()
-    assert waitFor(lambda: not a_section._busy)
-    assert [row.state for row in a_section.batch.rows] == ["stopped"]
-    assert segmentations() == []
-
-
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_a_killed_worker_is_told_in_one_sentence(a_section, installed):
-    installed("slow")
-    phantom()
-    choose(a_section, "slow")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: "window" in a_section.ui.statusLabel.text)
-    os.kill(worker(a_section).processId(), signal.SIGKILL)
-    assert waitFor(lambda: not a_section._busy)
-    assert a_section.batch.rows[0].state == "failed"
-    assert "died without a word" in a_section.ui.messageLabel.text
-    assert "checkpoint" not in a_section.ui.messageLabel.text
-    assert segmentations() == []
-    assert a_section.ui.segmentButton.enabled
-
-
-def test_closing_the_scene_ends_the_job(a_section, installed):
-    installed("slow")
-    phantom()
-    choose(a_section, "slow")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: "window" in a_section.ui.statusLabel.text)
-    a_section.onSceneClosing()
-    slicer.mrmlScene.Clear(0)
-    a_section.onSceneReady()
-    slicer.app.processEvents()
-    assert not a_section.context.runner.running
-    assert "scene was closed" in a_section.ui.messageLabel.text
-    assert not list(a_section.context.temporaryFolder.iterdir())
-    assert segmentations() == []
-
-
-def test_closing_the_scene_while_files_are_written(a_section, installed):
-    installed("lively")
-    phantom()
-    choose(a_section, "lively")
-    a_section.ui.segmentButton.click()
-    a_section.onSceneClosing()
-    slicer.mrmlScene.Clear(0)
-    a_section.onSceneReady()
-    for _number in range(5):
-        slicer.app.processEvents()
-    assert not a_section.context.runner.running
-    assert a_section.batch is None
-
-
-def test_a_volume_that_is_deleted_meanwhile(a_section, installed):
-    installed("lively")
-    volume = phantom()
-    choose(a_section, "lively")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: a_section.context.runner.running)
-    slicer.mrmlScene.RemoveNode(volume)
-    assert waitFor(lambda: not a_section._busy)
-    assert "CT 1 is no longer in the scene" in a_section.ui.messageLabel.text
-    assert segmentations() == []
-
-
-def test_a_model_that_is_deleted_meanwhile(a_section, installed):
-    installed("lively")
-    phantom()
-    choose(a_section, "lively")
-    shutil.rmtree(library_folder() / "lively")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: not a_section._busy)
-    assert "lively" in a_section.ui.messageLabel.text
-    assert a_section.ui.messageLabel.text.startswith("⚠")
-    assert segmentations() == []
-    a_section.onAnnounced("models")
-    assert "no model yet" in a_section.ui.modelLabel.text
-    assert not a_section.ui.segmentButton.enabled
-
-
-def test_a_segmentation_to_write_into_that_is_deleted_meanwhile(a_section, installed):
-    installed("lively")
-    phantom()
-    target = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
-    a_section.ui.targetSelector.setCurrentNode(target)
-    choose(a_section, "lively")
-    a_section.ui.segmentButton.click()
-    assert waitFor(lambda: a_section.context.runner.running)
-    slicer.mrmlScene.RemoveNode(target)
-    assert waitFor(lambda: not a_section._busy)
-    assert [node.GetName() for node in segmentations()] == ["CT 1 organs"]
-    assert not a_section.ui.undoButton.enabled
-
-
-def test_another_job_at_work_is_a_reason_to_wait(a_section, installed):
-    from SwinSSLPanel.jobs import Listener
-
-    installed("lively")
-    phantom()
-    choose(a_section, "lively")
-    a_section.context.runner.start(["doctor", "--json"], Listener())
-    a_section.context.announce("job")
-    assert not a_section.ui.segmentButton.enabled
-    assert "Another job" in a_section.ui.segmentButton.toolTip
-    a_section.context.runner.abandon()
-    a_section.context.announce("job")
-    assert a_section.ui.segmentButton.enabled
-
-
-def test_another_job_that_begins_while_files_are_written(a_section, installed):
-    from SwinSSLPanel.jobs import Listener
-
-    installed("lively")
-    phantom()
-    choose(a_section, "lively")
-    a_section.ui.segmentButton.click()
-    a_section.context.runner.start(["doctor", "--json"], Listener())
-    assert waitFor(lambda: not a_section._busy)
-    assert "Another job has begun" in a_section.ui.messageLabel.text
-    assert a_section.context.runner.running
-    assert not a_section.ui.stopButton.enabled
-    a_section.close()
-    assert a_section.context.runner.running
-    a_section.context.runner.abandon()
 
 
 def test_runs_and_library_are_listed_and_damaged_models_are_not(a_section, installed, segmenter_files):

@@ -185,6 +185,7 @@ class ModelsSection(Section):
         words = _("Delete the model {name} ({size}) from this machine? This cannot be undone.")
         question = words.format(name=model.name, size=sizeText(model.bytes))
         if slicer.util.confirmOkCancelDisplay(question, _("Delete a model")):
+            self.context.segmenter.release()  # Windows deletes no file that somebody has open
             command = ["models", "remove", model.name, "--json"]
             self._start(command, _("Deleting {name}.").format(name=model.name), self._removed, changes=True)
 

@@ -141,10 +141,11 @@ class RunSection(Section):
 
     def launch(self, arguments: list[str], folder: Path) -> None:
         """Start a worker and follow its folder."""
-        if self.context.runner.running:
+        if self.context.busy:
             self.tell(_("Another job is at work; stop it first or wait for it."), isError=True)
             return
         self.startLog()
+        self.context.segmenter.release()  # training wants the memory
         if self.context.parameters.detached and self.kind == "pretrain":
             self._launchDetached(arguments)
         else:
@@ -230,7 +231,7 @@ class RunSection(Section):
 
     def updateButtons(self) -> None:
         """Enable what can be done now; a disabled button says why."""
-        ui, busy = self.ui, self.context.runner.running
+        ui, busy = self.ui, self.context.busy
         missing = _("Another job is at work.") if busy else self.whyNotStart()
         ui.startButton.enabled = not missing
         ui.startButton.toolTip = missing or _("Starts a new run with these data and settings.")

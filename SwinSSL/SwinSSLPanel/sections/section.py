@@ -37,6 +37,9 @@ class Section:
     def enter(self) -> None:
         """The user comes to the module."""
 
+    def onExpanded(self) -> None:
+        """The user opens this section."""
+
     def exit(self) -> None:
         """The user goes to another module."""
 

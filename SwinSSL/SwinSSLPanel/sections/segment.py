@@ -12,7 +12,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from SwinSSLPanel import verdicts
+from SwinSSLPanel import dependencies, verdicts
 from SwinSSLPanel.batch import DONE, FAILED, Batch, Row, fillBatchTable, paintBatchRow
 from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.jobs import Event, Listener, Outcome
@@ -43,9 +43,9 @@ class SegmentSection(Section):
         ui.stopButton.connect("clicked()", self.onStop)
         ui.undoButton.connect("clicked()", self.onUndo)
         ui.learnButton.connect("clicked()", self.onLearn)
-        ui.volumesSelector.connect("checkedNodesChanged()", self.onChoice)
+        ui.volumesSelector.connect("checkedNodesChanged()", self.onUsersChoice)
         ui.targetSelector.connect("currentNodeChanged(vtkMRMLNode*)", self.onChoice)
-        ui.modelSelector.connect("currentIndexChanged(int)", self.onChoice)
+        ui.modelSelector.connect("currentIndexChanged(int)", self.onUsersChoice)
         ui.batchTable.connect("currentCellChanged(int,int,int,int)", self.onRowChosen)
         self._status("")
         self.fillModels()
@@ -55,6 +55,10 @@ class SegmentSection(Section):
     def enter(self) -> None:
         """Models and volumes may have come from elsewhere."""
         self.fillModels()
+
+    def onExpanded(self) -> None:
+        """The user comes to this section."""
+        self.warm()
 
     def close(self) -> None:
         """The panel goes away, and the job with it."""
@@ -124,6 +128,20 @@ class SegmentSection(Section):
         self.ui.verdictLabel.visible = bool(text)
         self.updateButtons()
 
+    def onUsersChoice(self) -> None:
+        """Volumes or model were chosen."""
+        self.onChoice()
+        self.warm()
+
+    def warm(self) -> None:
+        """Let the worker start and load the model while the user reads the verdict: the click then waits for neither.
+
+        Only once everything is chosen, in a section that is open: opening the panel starts nothing.
+        """
+        ready = self.root.visible and not self.context.closed and not self.whyNotSegment()
+        if ready and dependencies.torchIsInstalled():
+            self.context.segmenter.warm(self.model.path)
+
     @staticmethod
     def _weights(model: ModelEntry | None) -> Path | None:
         if model is None:
@@ -139,7 +157,7 @@ class SegmentSection(Section):
     def whyNotSegment(self) -> str:
         """What is missing before it can begin; empty if nothing is."""
         volumes = list(self.ui.volumesSelector.checkedNodes())
-        if self.context.runner.running or self._busy:
+        if self.context.busy or self._busy:
             return _("Another job is at work.")
         if self.model is None:
             return _("There is no model yet.")
@@ -192,12 +210,12 @@ class SegmentSection(Section):
             qt.QTimer.singleShot(0, lambda: self._prepare(batch))
         elif self._stopping or not batch.sources:
             self.onEnded(Outcome(True))
-        elif self.context.runner.running:
+        elif self.context.busy:
             self.onEnded(Outcome(False, _("Another job has begun meanwhile; start again when it has ended."), "", 1))
         else:
             self._status(_("Starting."))
             listener = Listener(self.onEvent, self.onLog, self.onStage, self.onEnded)
-            self.context.runner.start(batch.arguments(), listener)
+            self.context.segmenter.start(batch.arguments(), listener)
             self._started = True
             self.context.announce("job")
 
@@ -205,7 +223,7 @@ class SegmentSection(Section):
         """Ask the worker to stop; pressed again, go on to the next stage."""
         self._stopping = True
         if self._busy and self._started:
-            self.context.runner.requestStop()
+            self.context.segmenter.requestStop()
 
     def onEvent(self, event: Event) -> None:
         """What the worker says."""
@@ -248,7 +266,7 @@ class SegmentSection(Section):
             return
         self._busy = False
         if self._started:  # else it is the job of another section
-            self.context.runner.abandon()
+            self.context.segmenter.abandon()
         shutil.rmtree(self.batch.folder, ignore_errors=True)
         self.ui.progressBar.visible = False
         self._status("")

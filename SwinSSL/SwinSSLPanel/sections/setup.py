@@ -73,6 +73,9 @@ class SetupSection(Section):
 
     def onInstall(self) -> None:
         """Install what is missing, after asking; in the main thread, as pip needs it in Slicer."""
+        if self.context.busy:
+            self.tell(_("A job is at work; stop it or wait for it before packages are changed."), isError=True)
+            return
         question = _(
             "SwinSSL will install Python packages into this Slicer: PyTorch through the PyTorch extension, and "
             "{names} by pip. Versions of PyTorch and numpy that are there stay as they are. Go on?"
@@ -81,6 +84,7 @@ class SetupSection(Section):
         names = ", ".join(line.partition(">")[0] for line in lines)
         if not slicer.util.confirmOkCancelDisplay(question.format(names=names), _("SwinSSL")):
             return
+        self.context.segmenter.release()  # it holds the packages, and Windows changes no file that is open
         qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
             broken = self.finding is not None and self.finding.torchBroken

@@ -1,0 +1,131 @@
+"""A network computed by OpenVINO on the CPU: converted once per model, kept compiled in the cache.
+
+OpenVINO (docs.openvino.ai) is an optional package, ``pip install swinssl[cpu-fast]``. It computes the same network
+with its own kernels, in float32 or bfloat16. The converted file holds weights and graph; nothing in it is executed
+by Python, and it is made and read by us alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import sys
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from SwinSSLLib import atomic
+from SwinSSLLib.nets.fast import accelerate, plain
+from SwinSSLLib.places import cache_folder
+
+log = logging.getLogger(__name__)
+
+Size = tuple[int, int, int]
+
+#: OpenVINO's words for the types that it computes in.
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def is_installed() -> bool:
+    """Whether there is an OpenVINO to import; it is not imported by this."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def version() -> str:
+    """The installed version, or nothing."""
+    try:
+        return metadata.version("openvino") if is_installed() else ""
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+class OpenVinoNet:
+    """A network of one input (1, channels, i, j, k) as a compiled model.
+
+    Args:
+        network: in evaluation mode on the CPU; as it was afterwards.
+        roi: window size in voxels.
+        sha256: of the weights: under it the compiled model is kept; empty for weights that have none.
+        precision: ``fp32`` or ``bf16``.
+
+    Raises:
+        Exception: whatever OpenVINO raises where it is missing or cannot compute this network.
+    """
+
+    def __init__(self, network: nn.Module, roi: Size, sha256: str, precision: str) -> None:
+        openvino = _without_telemetry()
+        self._config = {
+            "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        core = openvino.Core()
+        file = _kept(sha256, roi, precision) if sha256 else None
+        compiled = _read(core, file, self._config) if file else None
+        if compiled is None:
+            compiled = core.compile_model(_converted(openvino, network, roi), "CPU", self._config)
+            if file:
+                _write(compiled, file)
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Scores (B, C, i, j, k) of windows (B, 1, i, j, k); one at a time, for on a CPU a batch gains nothing."""
+        scores = None
+        for number, window in enumerate(windows):
+            found = self._request.infer([window[None].contiguous().numpy()], share_inputs=True, share_outputs=True)[0]
+            if scores is None:
+                scores = torch.empty(len(windows), *found.shape[1:])
+            scores[number] = torch.from_numpy(found[0])  # its memory is used again by the next window
+        assert scores is not None
+        return scores
+
+
+def _without_telemetry() -> Any:
+    """Import OpenVINO, which tells its makers of every import and conversion: not from beside patients' data."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def _converted(openvino: Any, network: nn.Module, roi: Size) -> Any:
+    """The network as OpenVINO's graph: from MONAI's own blocks, whose operations it knows how to join."""
+    plain(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    example = torch.zeros(1, 1, *roi)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # the tracer says that sizes become constants, which is what is wanted
+            return openvino.convert_model(network, example_input=example, input=[tuple(example.shape)])
+    finally:
+        accelerate(network)
+
+
+def _kept(sha256: str, roi: Size, precision: str) -> Path:
+    """Where a compiled model lies: everything that it depends on is in the name."""
+    words = (sha256, roi, 1, precision, version(), torch.__version__)
+    return cache_folder() / "openvino" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.blob"
+
+
+def _read(core: Any, file: Path, config: dict[str, Any]) -> Any:
+    """A compiled model that was kept; None if there is none that can be used."""
+    try:
+        return core.import_model(file.read_bytes(), "CPU", config)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # OpenVINO's errors are RuntimeErrors of all kinds: it is compiled again
+        log.warning("%s cannot be used and is made again: %s", file, error)
+        return None
+
+
+def _write(compiled: Any, file: Path) -> None:
+    try:
+        content = compiled.export_model()
+        with atomic.replacing(file) as out:
+            out.write(content if isinstance(content, bytes) else content.getvalue())  # as its versions differ
+    except Exception as error:  # a full disk, or OpenVINO's: it works without, only slower to start
+        log.warning("The compiled model cannot be kept: %s", error)

@@ -1,0 +1,179 @@
+"""Faster Swin blocks are MONAI's blocks: in float64 their results and gradients agree to 12 digits."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformer, SwinTransformerBlock, compute_mask
+from torch import nn
+
+from SwinSSLLib.nets import attention
+from SwinSSLLib.nets.fast import FastBlock, FastLayer, accelerate, plain, position_bias
+from SwinSSLLib.nets.heads import SSLNet
+from SwinSSLLib.nets.swin import build_encoder, build_segmenter
+from SwinSSLLib.nets.token_windows import token_windows
+from SwinSSLLib.settings import HeadSettings, NetworkSettings
+
+CPU = torch.device("cpu")
+#: Grids of tokens and windows: fitting, padded, shorter than a window along some or all axes, oblong.
+GRIDS = [
+    ((8, 8, 8), 4),
+    ((7, 6, 5), 4),
+    ((4, 4, 4), 4),
+    ((3, 8, 9), 4),
+    ((3, 2, 1), 4),
+    ((12, 5, 8), 3),
+    ((14, 7, 10), 7),
+]
+
+
+def randomised(network: nn.Module) -> nn.Module:
+    """Parameters of which none is small or equal to another, in float64."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.copy_(torch.randn(value.shape, generator=generator) * 0.3)
+    return network.double()
+
+
+def outcome(network: nn.Module, *inputs: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """All results in one row, and the gradients of a weighted sum of them; those of the input first."""
+    inputs = tuple(value.clone().requires_grad_() for value in inputs)
+    found = network(*inputs)
+    rows = torch.cat([value.flatten() for value in (found if isinstance(found, list | tuple) else [found])])
+    weights = torch.randn(rows.shape, generator=torch.Generator().manual_seed(2), dtype=rows.dtype)
+    wanted = [*inputs, *(value for value in network.parameters() if value.requires_grad)]
+    gradients = torch.autograd.grad((rows * weights).sum(), wanted, allow_unused=True)
+    return rows.detach(), [torch.zeros(()) if value is None else value for value in gradients]
+
+
+def assert_equal(ours, theirs) -> None:
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-11, atol=1e-11)
+    for mine, other in zip(ours[1], theirs[1], strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("grid, window", GRIDS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_stage_is_monais_with_its_gradients(grid, window, bias):
+    """Blocks without and with shift; every input has tokens that see padding."""
+    stage = BasicLayer(dim=12, depth=2, num_heads=3, window_size=(window,) * 3, drop_path=[0.0, 0.0], qkv_bias=bias)
+    randomised(stage)
+    tokens = torch.randn(2, 12, *grid, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    expected = outcome(stage, tokens)
+    assert_equal(outcome(accelerate(copy.deepcopy(stage)), tokens), expected)
+    with torch.no_grad():  # torch's fused attention, used without gradients
+        found = accelerate(copy.deepcopy(stage))(tokens).flatten()
+    torch.testing.assert_close(found, expected[0], rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("grid, window", GRIDS)
+def test_windows_and_masks_are_monais(grid, window):
+    """The mask of every window, and where each token stands, against compute_mask on the padded grid."""
+    shift = tuple(0 if have <= window else window // 2 for have in grid)
+    size = tuple(min(have, window) for have in grid)
+    windows = token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU)
+    padded = [-(-have // of) * of for have, of in zip(grid, size, strict=True)]
+    expected = compute_mask(padded, size, shift, CPU)
+    ours = [
+        (torch.zeros(expected.shape[1:]) if one.mask is None else one.mask) for one in windows.classes
+        for _ in range(one.stop - one.start)
+    ]  # fmt: skip
+    assert windows.classes[-1].stop == len(windows.tokens) == len(expected)
+    assert torch.equal(*(mask.flatten(1).sum(1).sort().values for mask in (torch.stack(ours), expected)))
+    assert torch.equal(windows.tokens.flatten()[windows.places], torch.arange(windows.count))
+    assert int((windows.tokens == windows.count).sum()) == windows.tokens.numel() - windows.count
+    assert token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU) is windows
+
+
+@pytest.mark.parametrize("changes", [{}, {"merging": "legacy"}, {"merging": "v2"}, {"use_v2": True}])
+def test_the_encoder_is_monais_with_its_gradients(changes):
+    network = NetworkSettings(feature_size=12, window=4, num_heads=(1, 2, 4, 8), **changes)
+    encoder = randomised(build_encoder(network))
+    image = torch.rand(1, 1, 32, 64, 32, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    assert_equal(outcome(accelerate(copy.deepcopy(encoder)), image), outcome(encoder, image))
+
+
+def test_checkpointing_changes_nothing():
+    network = NetworkSettings(feature_size=12, window=4, num_heads=(1, 2, 4, 8))
+    encoder = randomised(build_encoder(network))
+    sparing = build_encoder(network, checkpointing=True).double()
+    sparing.load_state_dict(encoder.state_dict())
+    image = torch.rand(1, 1, 32, 32, 32, dtype=torch.float64)
+    assert_equal(outcome(accelerate(sparing), image), outcome(encoder, image))
+
+
+def test_small_blocks_and_one_block_are_equal(monkeypatch):
+    stage = randomised(BasicLayer(dim=12, depth=2, num_heads=3, window_size=(4, 4, 4), drop_path=[0.0, 0.0]))
+    tokens = torch.randn(2, 12, 10, 9, 8, dtype=torch.float64)
+    accelerate(stage)
+    expected = outcome(stage, tokens)
+    monkeypatch.setattr(attention, "BLOCK", 1)
+    assert_equal(outcome(stage, tokens), expected)
+
+
+def test_the_way_for_gpus_has_the_same_gradients():
+    """On other devices gradients go through torch's fused attention; here it is asked for on the CPU."""
+    block = SwinTransformerBlock(dim=12, num_heads=3, window_size=(4, 4, 4), shift_size=(2, 2, 2))
+    bias = position_bias(randomised(block).attn, 64).detach()
+    windows = token_windows((7, 8, 6), (4, 4, 4), (2, 2, 2), CPU)
+    inputs = [torch.randn(2, windows.count, 3, 3, 4).double(), torch.randn(3, 3, 4).double(), bias]
+    results = []
+    for way in (attention.window_attention, attention._by_class):
+        leaves = [value.clone().requires_grad_() for value in inputs]
+        found = way(*leaves, windows)
+        results.append((found.detach(), torch.autograd.grad((found * found.detach().cos()).sum(), leaves)))
+    assert_equal(results[1], results[0])
+
+
+def test_scores_are_not_kept_for_the_gradient():
+    """What is saved for the gradient is no larger than the hidden layer of the MLP, four times the tokens."""
+    stage = accelerate(BasicLayer(dim=12, depth=2, num_heads=3, window_size=(4, 4, 4), drop_path=[0.0, 0.0]))
+    saved: list[int] = []
+
+    def save(value: torch.Tensor) -> torch.Tensor:
+        saved.append(value.numel())
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda value: value):
+        stage(torch.randn(1, 12, 16, 16, 16, requires_grad=True))
+    scores = 64 * 3 * 64 * 64
+    assert max(saved) == 4 * 12 * 16**3 < scores
+
+
+@pytest.mark.parametrize("reconstruction", ["vae", "transposed", "deconv"])
+def test_the_heads_are_the_layers_in_their_stated_order(reconstruction):
+    """Against the layers one after the other, and features that were all normalised."""
+    network = NetworkSettings(feature_size=12, window=4, num_heads=(1, 2, 4, 8))
+    ours = SSLNet(network, HeadSettings(reconstruction=reconstruction, contrast_channels=8)).double()
+    image = torch.rand(2, 1, 64, 64, 32, dtype=torch.float64)
+    deepest = SwinTransformer.forward(ours.swinViT, image)[4]
+    expected = deepest
+    head = ours.reconstruction_head
+    for layer in head if isinstance(head, nn.Sequential) else [head]:
+        expected = layer(expected)
+    found = ours(image)
+    torch.testing.assert_close(found.reconstruction, expected, rtol=1e-11, atol=1e-11)
+    assert torch.equal(found.embedding, ours.contrast_head(deepest.flatten(2).mean(2)))
+
+
+def test_names_and_values_stay_and_the_way_back_is_complete():
+    network = build_segmenter(NetworkSettings(feature_size=12))
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    classes = [type(module) for module in network.modules()]
+    assert accelerate(network) is network
+    kinds = [type(module) for module in network.modules()]
+    assert kinds.count(FastBlock) == 8 and kinds.count(FastLayer) == 4
+    assert list(network.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert [type(module) for module in plain(network).modules()] == classes
+
+
+def test_what_is_not_known_to_be_equal_is_left_alone():
+    flat = BasicLayer(dim=12, depth=2, num_heads=3, window_size=(4, 4), drop_path=[0.0, 0.0])
+    dropping = BasicLayer(dim=12, depth=1, num_heads=3, window_size=(4, 4, 4), drop_path=[0.0], attn_drop=0.1)
+    for layer in (flat, dropping):
+        assert type(accelerate(layer)) is BasicLayer
+        assert {type(block) for block in layer.blocks} == {SwinTransformerBlock}
