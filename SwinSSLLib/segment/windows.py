@@ -53,7 +53,12 @@ def window_starts(size: Size, roi: Size, overlap: float) -> list[Size]:
         size: volume size, at least the roi along each axis.
         roi: window size.
         overlap: share of a window that its neighbour covers too, 0 <= overlap < 1.
+
+    Raises:
+        InputError: the overlap is not possible.
     """
+    if not 0 <= overlap < 1:
+        raise InputError(f"The overlap of windows is {overlap}, but must be at least 0 and below 1.")
     # As monai.inferers.utils._get_scan_interval, which is private.
     steps = [r if r == s else max(int(r * (1 - overlap)), 1) for r, s in zip(roi, size, strict=True)]
     corners = [(int(i.start), int(j.start), int(k.start)) for i, j, k in dense_patch_slices(size, roi, steps)]
@@ -118,18 +123,21 @@ def sliding_scores(
         stop: asked before every call of the network.
         how: what :class:`SwinSSLLib.segment.scoring.Scorer` takes: batch, device, precision, skip_air, note.
 
-    Yields:
+    Returns:
         slabs that cover all K slices once, in order.
 
     Raises:
         Stopped: ``stop`` returned true.
         InputError: overlap, batch or precision is not possible.
     """
-    if not 0 <= overlap < 1:
-        raise InputError(f"The overlap of windows is {overlap}, but must be at least 0 and below 1.")
     scorer, grid = Scorer(network, roi, hu_window, **how), _Grid(image, roi, hu_window[0])
-    starts, done = window_starts(grid.padded, roi, overlap), 0
-    band = _Band(grid.padded, roi, grid.before, grid.size)
+    return _slide(grid, scorer, window_starts(grid.padded, roi, overlap), progress, stop)
+
+
+def _slide(
+    grid: _Grid, scorer: Scorer, starts: Sequence[Size], progress: Progress | None, stop: Stop | None
+) -> Iterator[Slab]:
+    band, done = _Band(grid.padded, grid.roi, grid.before, grid.size), 0
     scorer.relieve = band.to_main_memory
     for k_start, group in groupby(starts, key=lambda start: start[2]):
         yield from band.advance(k_start)

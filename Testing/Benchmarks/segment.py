@@ -73,7 +73,7 @@ def run_all(arguments: argparse.Namespace) -> None:
         kind = "bf16" if "bf16" in runs[0]["variant"] else "fp32"
         return f"{facts['flops'] / sides.median(runs) / facts[f'{kind}_gflops'] / 1e9:.0%}"
 
-    title = f"A window of {facts['roi']}³, {facts['words']}, {arguments.threads} threads, {arguments.device}"
+    title = f"A window of {facts['roi']}, {facts['words']}, {arguments.threads} threads, {arguments.device}"
     print(title, sides.machine_words(), sep="\n")
     print(f"large buffers kept on all sides: {all(run['kept'] for runs in found.values() for run in runs)}")
     print(f"{facts['flops'] / 1e9:.0f} GFLOP a window; peak {facts['fp32_gflops']} (fp32) and ", end="")
@@ -236,7 +236,7 @@ def facts_of(arguments: argparse.Namespace, model: Any) -> sides.Run:
     return {
         "flops": counter.get_total_flops(),
         **sides.peaks(),
-        "roi": roi[0],
+        "roi": " x ".join(map(str, roi)),
         "count": count_windows(tuple(image.shape), roi, 0.5),
         "words": f"feature size {model.network.feature_size}, {model.network.out_channels} classes, {weights}",
         "organs": {str(label["id"]): label["name"] for label in model.card["labels"]},
