@@ -88,7 +88,7 @@ def measure(variant: str, feature: int) -> dict[str, float]:
     with TemporaryDirectory() as folder:
         os.environ["SWINSSL_MODELS"] = folder
         # Weights are random, and organs that are noise take longer to write and to show: so there is not much of them.
-        makeSegmenter(Path(folder) / "model", background=5.0, network={**PUBLISHED, "feature_size": feature})
+        makeSegmenter(Path(folder) / "model", background=7.0, network={**PUBLISHED, "feature_size": feature})
         try:
             return _clicks(variant)
         finally:

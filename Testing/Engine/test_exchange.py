@@ -31,6 +31,7 @@ from SwinSSLLib.models import load_model, make_card, save_model
 from SwinSSLLib.nets.merging import LegacyPatchMerging
 from SwinSSLLib.nets.swin import build_encoder, build_segmenter
 from SwinSSLLib.organs import ORGANS
+from SwinSSLLib.segment import pipeline
 from SwinSSLLib.segment.files import segment_files
 from SwinSSLLib.settings import InputSettings, NetworkSettings
 
@@ -229,8 +230,12 @@ def test_an_export_says_what_it_cannot_do(tmp_path, segmenter, a_pretrained_run)
 # --- bundles
 
 
-def test_monai_runs_the_bundle_and_finds_the_same_labels(tmp_path, segmenter, a_phantom_file):
-    """monai.bundle.run on a phantom at the model's own spacing: Dice 1.0 with our own segmentation."""
+def test_monai_runs_the_bundle_and_finds_the_same_labels(tmp_path, segmenter, a_phantom_file, monkeypatch):
+    """monai.bundle.run on a phantom at the model's own spacing: Dice 1.0 with our own segmentation.
+
+    That holds with MONAI's own blocks. Ours sum in another order: of the phantom's voxels, where two classes of these
+    random weights are all but equal, a few in a million may fall the other way.
+    """
     bundle = tmp_path / "bundle"
     export_model(segmenter, "bundle", bundle)
     options = {
@@ -244,6 +249,10 @@ def test_monai_runs_the_bundle_and_finds_the_same_labels(tmp_path, segmenter, a_
     done = subprocess.run(command, cwd=bundle, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     theirs = labels_of(tmp_path / "eval" / "phantom_seg.nii.gz")
+    segment_files([a_phantom_file], segmenter, tmp_path / "faster.nii.gz")
+    faster = labels_of(tmp_path / "faster.nii.gz")
+    assert np.mean(faster != theirs) < 1e-5
+    monkeypatch.setattr(pipeline, "accelerate", lambda network: network)
     segment_files([a_phantom_file], segmenter, tmp_path / "ours.nii.gz")
     ours = labels_of(tmp_path / "ours.nii.gz")
     assert theirs.shape == ours.shape
