@@ -120,7 +120,9 @@ def test_8_finished_gives_one_argument_with_qt_5() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [Path("x"), np.int64(3), np.float32(1), np.bool_(True), [Path("x")], {"a": object()}], ids=repr
+    "value",
+    [Path("x"), np.int64(3), np.float32(1), np.bool_(True), [Path("x")], {"a": object()}],
+    ids=["path", "int64", "float32", "bool_", "list of paths", "dictionary of objects"],
 )
 def test_9_settings_take_plain_values_only(value: object, tmp_path: Path) -> None:
     settings = qt.QSettings(str(tmp_path / "s.ini"), qt.QSettings.IniFormat)
