@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import slicerio
+from scipy.ndimage import find_objects
 
 from SwinSSLLib import atomic
 from SwinSSLLib.data.volumes import Volume, write_volume
@@ -177,13 +178,9 @@ def _segment(organ: Organ, extent: list[int]) -> dict[str, Any]:
 
 def _extents(labels: np.ndarray) -> dict[int, list[int]]:
     """First and last index along i, j, k of every label that occurs: [i0, i1, j0, j1, k0, k1]."""
-    found: dict[int, np.ndarray] = {}
-    for k in range(labels.shape[2]):
-        plane = labels[:, :, k]
-        for label in np.flatnonzero(np.bincount(plane.ravel(), minlength=256)[1:]) + 1:
-            mask = plane == label
-            i, j = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-            here = np.array([i[0], i[-1], j[0], j[-1], k, k])
-            before = found.get(int(label), here)
-            found[int(label)] = np.where([1, 0, 1, 0, 1, 0], np.minimum(before, here), np.maximum(before, here))
-    return {label: [int(value) for value in extent] for label, extent in found.items()}
+    boxes = find_objects(labels.T)  # [k, j, i], as it lies in memory
+    return {
+        label: [index for along in reversed(box) for index in (along.start, along.stop - 1)]
+        for label, box in enumerate(boxes, 1)
+        if box is not None
+    }

@@ -144,7 +144,7 @@ def _parts(clock: Clock, began: float, ended: float) -> dict[str, float]:
     if loaded > began:
         # A worker for one click does not say when its imports are done: they count together with the model.
         parts["start and imports"] = max(0.0, (ready if ready > began else loaded) - began - parts["export"])
-        parts["model"] = loaded - ready if ready > began else 0.0
+        parts["model"] = max(0.0, loaded - ready) if ready > began else 0.0
     parts |= clock.told
     parts |= {name: clock.seconds.get(name, 0.0) for name in ("into the scene", "table")}
     total = ended - began
