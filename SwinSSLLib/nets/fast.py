@@ -5,7 +5,8 @@
 
 - tokens go to their windows and back in one step each (:mod:`SwinSSLLib.nets.token_windows`), masks are remembered;
 - queries, keys and values are made before padding, not after it: padding has known ones;
-- attention holds the scores of a few windows only (:mod:`SwinSSLLib.nets.attention`).
+- attention holds the scores of a few windows only, and none of padding (:mod:`SwinSSLLib.nets.attention`);
+- on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`).
 
 Testing/Benchmarks/pretrain.py measures what it is worth; Testing/Engine/test_fast.py compares results and gradients.
 """
@@ -14,10 +15,12 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, cast
 
-from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock, WindowAttention
+import torch
+from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
 
-from SwinSSLLib.nets.attention import window_attention
+from SwinSSLLib.nets.attention import class_biases, window_attention
+from SwinSSLLib.nets.chunks import in_chunks
 from SwinSSLLib.nets.token_windows import token_windows
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -28,7 +31,8 @@ class FastLayer(BasicLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, I, J, K) to (N, 2C, I/2, J/2, K/2), or the same size without downsampling."""
-        x = x.permute(0, 2, 3, 4, 1)
+        # Once contiguous, and no norm after it has to copy.
+        x = x.permute(0, 2, 3, 4, 1).contiguous()
         for block in self.blocks:
             x = block(x, None)
         if self.downsample is not None:
@@ -48,15 +52,18 @@ class FastBlock(SwinTransformerBlock):
         windows = token_windows(tuple(grid), tuple(self.window_size), tuple(self.shift_size), x.device)
         qkv = attention.qkv(self.norm1(x)).view(count, windows.count, *split)
         padding = qkv.new_zeros(split) if attention.qkv.bias is None else attention.qkv.bias.view(split)
-        attended = window_attention(qkv, padding, position_bias(attention, windows.tokens.shape[1]), windows)
+        places = windows.window[0] * windows.window[1] * windows.window[2]
+        index = attention.relative_position_index[:places, :places]
+        biases = class_biases(attention.relative_position_bias_table, index, windows)
+        attended = window_attention(qkv, padding[1:], biases, windows)
         return attention.proj_drop(attention.proj(attended.reshape(x.shape)))
 
-
-def position_bias(attention: WindowAttention, tokens: int) -> Tensor:
-    """The relative position bias (H, n, n) of a window of ``tokens`` tokens, as MONAI's attention looks it up."""
-    index: Any = attention.relative_position_index
-    table = attention.relative_position_bias_table
-    return table[index[:tokens, :tokens].flatten()].view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
+    def forward_part2(self, x: Tensor) -> Tensor:
+        """Norm and MLP; x (..., C)."""
+        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or (self.training and self.mlp.drop1.p):
+            return super().forward_part2(x)
+        parameters = [*self.norm2.parameters(), *self.mlp.parameters()]
+        return self.drop_path(in_chunks(lambda part: self.mlp(self.norm2(part)), parameters, x))
 
 
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {BasicLayer: FastLayer, SwinTransformerBlock: FastBlock}

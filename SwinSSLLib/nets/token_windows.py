@@ -2,7 +2,8 @@
 
 MONAI pads the tokens, rolls them, cuts them into windows and takes every step back, at every block and every
 forward pass; and it builds the mask of the rolled windows, of 161 MB in the first stage of a sub-volume of 96^3,
-four times per pass. Where a token goes depends on the shape of the grid only. Here it is a list of numbers.
+four times per pass. Where a token goes depends on the shape of the grid only. Here it is a list of numbers, without the padding:
+a quarter of the scores of a sub-volume of 96^3 concern padding, of which nobody reads the result.
 """
 
 from __future__ import annotations
@@ -23,15 +24,18 @@ MASKED = -100.0
 
 @dataclass(frozen=True)
 class WindowClass:
-    """Windows with one and the same mask, at most eight classes: the last window along each axis, or not.
+    """Windows that are divided and padded alike, at most eight classes: the last window along each axis, or not.
 
     Attributes:
-        start, stop: the windows, as rows of :attr:`TokenWindows.tokens`.
-        mask: (n, n), 0 or -100; None where nothing is masked.
+        tokens: (W, m) number of each token of each window, without padding.
+        places: (m,) where in a window they stand.
+        padding: (p,) where in a window there is padding; None if there is none.
+        mask: (m, m + p), 0 or -100, tokens first and padding after them; None where nothing is masked.
     """
 
-    start: int
-    stop: int
+    tokens: Tensor
+    places: Tensor
+    padding: Tensor | None
     mask: Tensor | None
 
 
@@ -40,24 +44,19 @@ class TokenWindows:
     """Windows of n tokens over a grid of T tokens.
 
     Attributes:
-        tokens: (W, n) number of the token at each place of each window; T stands for padding. Windows of one
-            class stand together.
-        places: (T,) place of each token, counted through all windows: the way back.
-        padding: (W, n), true where there is padding; None if there is none.
-        classes: which windows have which mask.
+        classes: the windows. Each token stands in one window of one of them.
+        back: (T,) where each token stands in the row of all tokens of all classes.
         window: extent of a window; n is its product.
     """
 
-    tokens: Tensor
-    places: Tensor
-    padding: Tensor | None
     classes: tuple[WindowClass, ...]
+    back: Tensor
     window: Grid
 
     @property
     def count(self) -> int:
         """T, the number of tokens of the grid."""
-        return len(self.places)
+        return len(self.back)
 
 
 @lru_cache(maxsize=64)
@@ -76,25 +75,28 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -
     numbers = torch.arange(count).view(grid)
     numbers = F.pad(numbers, (0, more[2], 0, more[1], 0, more[0]), value=count)
     rolled = numbers.roll(tuple(-by for by in shift), dims=(0, 1, 2))
-    tokens = _cut(rolled, window)
+    tokens = _cut(rolled, window)  # (W, n), T where there is padding
     regions = _cut(_regions(rolled.shape, window, shift), window)
-    patterns, which = _distinct(regions)
-    order = which.argsort(stable=True)
-    tokens, which = tokens[order], which[order]
-    classes = []
-    for number, pattern in enumerate(patterns):
-        rows = (which == number).nonzero().flatten()
-        mask = (pattern[:, None] != pattern[None, :]) * MASKED
-        classes.append(WindowClass(int(rows[0]), int(rows[-1]) + 1, mask.to(device) if bool(mask.any()) else None))
-    places = torch.empty(count + 1, dtype=torch.long)
-    places[tokens.flatten()] = torch.arange(tokens.numel())
-    padding = tokens == count
-    return TokenWindows(
-        tokens.to(device),
-        places[:count].to(device),
-        padding.to(device) if bool(padding.any()) else None,
-        tuple(classes),
-        window,
+    # Only the division counts, not the numbers: every window's numbers begin at its own lowest.
+    regions = regions - regions.min(dim=1, keepdim=True).values
+    kinds, which = torch.unique(torch.cat([regions, (tokens == count).long()], dim=1), dim=0, return_inverse=True)
+    classes = tuple(_class(tokens[which == number], kind, device) for number, kind in enumerate(kinds))
+    back = torch.empty(count, dtype=torch.long)
+    back[torch.cat([one.tokens.flatten().cpu() for one in classes])] = torch.arange(count)
+    return TokenWindows(classes, back.to(device), window)
+
+
+def _class(tokens: Tensor, kind: Tensor, device: torch.device) -> WindowClass:
+    """The windows ``tokens`` (W, n), which are divided and padded as ``kind`` (2 n) says."""
+    regions, is_padding = kind.view(2, -1)
+    places, padding = (is_padding == 0).nonzero().flatten(), is_padding.nonzero().flatten()
+    order = torch.cat([places, padding])
+    mask = (regions[places][:, None] != regions[order][None, :]) * MASKED
+    return WindowClass(
+        tokens[:, places].to(device),
+        places.to(device),
+        padding.to(device) if len(padding) else None,
+        mask.to(device) if bool(mask.any()) else None,
     )
 
 
@@ -113,9 +115,3 @@ def _regions(shape: torch.Size, window: Grid, shift: Grid) -> Tensor:
             numbers = numbers * 3 + part.view([-1 if a == axis else 1 for a in range(3)])
     return numbers
 
-
-def _distinct(regions: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct ways in which windows are divided, and which of them each window has."""
-    # Only the division counts, not the numbers: every window's numbers begin at its own lowest.
-    patterns, which = torch.unique(regions - regions.min(dim=1, keepdim=True).values, dim=0, return_inverse=True)
-    return patterns, which
