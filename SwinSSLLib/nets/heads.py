@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from SwinSSLLib.nets.swin import build_encoder, deepest_channels
@@ -105,10 +106,16 @@ class _LateUpsampling(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         *layers, upsample, mix = self
         for layer in layers:
-            x = layer(x)
-        # As a matrix product: on a CPU a convolution with one kernel of 1x1x1 takes ten times as long.
-        mixed = (mix.weight.flatten(1) @ x.flatten(2)).view(len(x), -1, *x.shape[2:])
-        return upsample(mixed + mix.bias.view(-1, 1, 1, 1))
+            x = _channels_last(layer, x) if isinstance(layer, nn.Upsample) else layer(x.contiguous())
+        weights = mix.weight.flatten(1).expand(len(x), -1, -1)
+        # As a matrix product: a convolution with one kernel of 1x1x1 takes four times as long on a CPU.
+        mixed = torch.baddbmm(mix.bias[:, None], weights, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        return upsample(mixed)
+
+
+def _channels_last(layer: nn.Module, x: Tensor) -> Tensor:
+    """Interpolate with channels as the last axis in memory: eight times as fast on a CPU, where it alone likes it."""
+    return layer(x.contiguous(memory_format=torch.channels_last_3d))
 
 
 class _InstanceNorm(nn.InstanceNorm3d):

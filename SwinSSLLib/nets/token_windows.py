@@ -114,4 +114,3 @@ def _regions(shape: torch.Size, window: Grid, shift: Grid) -> Tensor:
             part = (position >= size - of).long() + (position >= size - by).long()
             numbers = numbers * 3 + part.view([-1 if a == axis else 1 for a in range(3)])
     return numbers
-

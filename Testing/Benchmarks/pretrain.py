@@ -28,7 +28,7 @@ def main() -> int:
     """Measure all variants, or one of them for the parent process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     sides.add_options(parser)
-    parser.add_argument("--steps", type=int, default=2, help="measured steps of each process, after one that warms up")
+    parser.add_argument("--steps", type=int, default=3, help="measured steps of each process, after two that warm up")
     parser.add_argument("--batch", type=int, default=1, help="sub-volumes per step, in two views each")
     parser.add_argument("--feature", type=int, default=48)
     parser.add_argument("--roi", type=int, default=96)
@@ -47,6 +47,8 @@ def main() -> int:
     return 0
 
 
+#: Steps before those that are measured: until then the heap grows, and the kernel clears its pages.
+WARM_UP = 2
 FORWARDED = ("steps", "batch", "feature", "roi", "device", "precision", "allocator", "threads")
 
 
@@ -108,9 +110,10 @@ def measure(arguments: argparse.Namespace) -> sides.Run:
             torch.cuda.synchronize()
 
     before = sides.peak_mib()
-    whole(0)
+    for number in range(WARM_UP):
+        whole(number)
     times = []
-    for number in range(1, arguments.steps + 1):
+    for number in range(WARM_UP, WARM_UP + arguments.steps):
         started = time.perf_counter()
         whole(number)
         times.append(time.perf_counter() - started)

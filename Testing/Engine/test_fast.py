@@ -6,7 +6,13 @@ import copy
 
 import pytest
 import torch
-from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformer, SwinTransformerBlock, compute_mask, window_partition
+from monai.networks.nets.swin_unetr import (
+    BasicLayer,
+    SwinTransformer,
+    SwinTransformerBlock,
+    compute_mask,
+    window_partition,
+)
 from torch import nn
 
 from SwinSSLLib.nets import attention, chunks
