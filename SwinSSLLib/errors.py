@@ -41,3 +41,9 @@ class EnvironmentProblem(SwinSSLError):
     """Something is missing around the job: a package, a device, a permission of the system."""
 
     exit_code = 4
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error means too little memory; torch has no type of its own for that of processors."""
+    words = ("out of memory", "not enough memory", "allocate memory")
+    return isinstance(error, MemoryError) or any(word in str(error) for word in words)

@@ -12,18 +12,18 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from SwinSSLLib import atomic
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Datalist
 from SwinSSLLib.devices import make_fabric
-from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError
+from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError, is_shortage
 from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.finetune.trainer import LabelledSources, finetune
+from SwinSSLLib.finetune.trainer import rehearse as rehearse_finetuning
 from SwinSSLLib.fitting import Progress
 from SwinSSLLib.nets.weights import Init
 from SwinSSLLib.preparing import (
@@ -35,9 +35,11 @@ from SwinSSLLib.preparing import (
     warn_of_duplicates,
 )
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
+from SwinSSLLib.pretrain.trainer import rehearse as rehearse_pretraining
 from SwinSSLLib.reporting import Reporter, Sink
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
+from SwinSSLLib.training_memory import Rehearsal
 from SwinSSLLib.validation import to_dict
 
 log = logging.getLogger(__name__)
@@ -177,11 +179,18 @@ def _running(
         reporter.emit("finished" if finished else "stopped", model="model", report="report.html")
 
 
+def rehearsal_of(settings: PretrainSettings | FinetuneSettings) -> Rehearsal:
+    """What a step of a job is like, to count its memory."""
+    if isinstance(settings, PretrainSettings):
+        return partial(rehearse_pretraining, settings)
+    return partial(rehearse_finetuning, settings)
+
+
 def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSLError:
     """The sentence for any error; what is not foreseen points to the log."""
     if isinstance(error, SwinSSLError):
         return error
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error):
+    if is_shortage(error):
         return MemoryShortage(
             "The memory is too small for this job.",
             "Use a smaller batch (--batch), a smaller input.roi, or a smaller network.feature_size; "

@@ -95,6 +95,9 @@ class Display:
         self.chance = event.get("chance", {})
         counts = f"{len(event.get('training', []))} CTs to learn from, {len(event.get('validation', []))} kept aside"
         self.console.print(f"[bold]{self.title}[/] on {event['device']}: {counts}")
+        if "memory" in event:
+            need, free = (event["memory"][name] / 2**30 for name in ("needed", "free"))
+            self.console.print(f"  batches of {event['batch']}: about {need:.1f} GiB of memory, {free:.1f} free")
         if "coverage" in event:
             self.console.print(f"  {event['coverage']}")
 

@@ -27,6 +27,9 @@ SHORT = {
     "precision": "training.precision",
 }
 
+#: Instead of a number: as much as the memory holds.
+AUTO = "auto"
+
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Options of pretrain, finetune and compare."""
@@ -34,7 +37,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="RUN", help="run folder to make")
     parser.add_argument("-p", "--preset", choices=PRESETS, help="settings to begin with (default: recommended)")
     parser.add_argument("-n", "--steps", type=int, help="training steps")
-    parser.add_argument("-b", "--batch", type=int, help="sub-volumes a step and process")
+    parser.add_argument(
+        "-b", "--batch", type=_batch, help="sub-volumes a step and process; 'auto' for the most that fit into memory"
+    )
     parser.add_argument("--lr", type=float, help="learning rate")
     parser.add_argument("-s", "--seed", type=int, help="seed of everything random")
     parser.add_argument("--device", help="auto, cpu, cuda or mps")
@@ -75,11 +80,23 @@ def make_settings(arguments: argparse.Namespace, build: Callable[..., T], run: R
         changes = merged(changes, _assigned(assignment))
     for option, name in SHORT.items():
         value = getattr(arguments, option)
-        if value is not None:
+        if value is not None and value != AUTO:
             changes = merged(changes, _nested(name, value))
     if arguments.preset:
         changes = {**changes, "preset": arguments.preset}
-    return build(changes=changes, source=source)
+    settings = build(changes=changes, source=source)
+    if arguments.batch != AUTO or run is not None:  # a run that is resumed keeps the batch that it has
+        return settings
+    from SwinSSLLib.jobs import rehearsal_of
+    from SwinSSLLib.training_memory import largest_batch
+
+    any_settings: Any = settings
+    batch = largest_batch(rehearsal_of(any_settings), any_settings.training)
+    return build(changes=merged(changes, {"training": {"batch": batch}}), source=source)
+
+
+def _batch(text: str) -> int | str:
+    return text if text == AUTO else int(text)
 
 
 def _assigned(assignment: str) -> Mapping[str, Any]:

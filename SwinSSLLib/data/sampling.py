@@ -155,14 +155,18 @@ class BatchReader(Generic[T]):
         self._draw, self._training, self._world, self._rank = draw, training, world, rank
         self._batches: Iterator[list[T]] = iter(())
         self._next = -1
+        self._last: list[T] = []
 
     def batch(self, step: int, part: int) -> list[T]:
-        """The draws of accumulation part ``part`` of step ``step``."""
+        """The draws of accumulation part ``part`` of step ``step``; the last one may be asked for again."""
         number = step * self._training.accumulate + part
+        if number + 1 == self._next:
+            return self._last
         if number != self._next:
             self._batches = self._from(number)
         self._next = number + 1
-        return next(self._batches)
+        self._last = next(self._batches)
+        return self._last
 
     def _from(self, first: int) -> Iterator[list[T]]:
         size = self._training.batch

@@ -5,8 +5,9 @@ Read :func:`finetune` from top to bottom: that is the whole job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings
+from SwinSSLLib.training_memory import Saving, free_memory, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -83,7 +85,12 @@ def finetune(
     network = accelerate(build_segmenter(settings.network)).to(memory_format=torch.channels_last_3d)
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Finetuning(fabric, network, sources, settings, run, pretrained=init is not None)
-    reporter.emit("started", device=describe(fabric.device), **_first_words(sources, init, coverage))
+    memory, warning = method.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
+    batch = settings.training.batch
+    words = _first_words(sources, init, coverage)
+    reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
+    if warning:
+        reporter.emit("warning", message=warning)
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     if fabric.is_global_zero:
         _leave_model(run, method, settings, progress, provenance or {}, coverage)
@@ -91,7 +98,7 @@ def finetune(
     return progress
 
 
-class Finetuning:
+class Finetuning(Saving):
     """Supervised segmentation as a :class:`SwinSSLLib.fitting.Method`."""
 
     def __init__(
@@ -104,7 +111,8 @@ class Finetuning:
         *,
         pretrained: bool,
     ) -> None:
-        self.settings, self.run, self.fabric, self.network = settings, run, fabric, network
+        super().__init__(network, run, settings.training, partial(rehearse, settings), contrast=False)
+        self.settings, self.fabric = settings, fabric
         self.larger_is_better = settings.training.best == "dice"
         encoder = [value for name, value in network.named_parameters() if name.startswith(ENCODER)]
         rest = [value for name, value in network.named_parameters() if not name.startswith(ENCODER)]
@@ -116,12 +124,14 @@ class Finetuning:
         self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
         self.validation = Validation(sources.validation, settings, fabric.device)
 
-    def training_step(self, step: int, part: int) -> dict[str, Tensor]:
+    def training_step(self, step: int, part: int, piece: int = 0) -> dict[str, Tensor]:
         """Dice and cross entropy of one batch of patches."""
-        batch = self.batches.batch(step, part)
+        whole = self.batches.batch(step, part)
+        batch = whole[piece :: self.thrift.pieces]
         images = torch.stack([patch.image for patch in batch]).to(self.fabric.device)
         labels = torch.stack([patch.labels for patch in batch]).to(self.fabric.device)
-        return {"total": self.loss(self.module(images), labels)}
+        # Pieces may differ in size, and the loop takes them as equal.
+        return {"total": self.loss(self.module(images), labels) * (len(batch) * self.thrift.pieces / len(whole))}
 
     def validate(self, step: int) -> dict[str, float]:
         """Dice of each organ on the whole validation CTs."""
@@ -133,6 +143,18 @@ class Finetuning:
         """The first validation CT with truth and prediction."""
         with self.fabric.autocast():
             return self.validation.show(self.network, self.run.previews, step)
+
+
+def rehearse(settings: FinetuneSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
+    """A network without content and a step of it, to count the memory of; see :mod:`SwinSSLLib.training_memory`."""
+    network = accelerate(build_segmenter(settings.network)).to("meta", memory_format=torch.channels_last_3d)
+    loss = make_loss(settings)
+
+    def step() -> None:
+        labels = without_content(batch, 1, *settings.input.roi, dtype=torch.long)
+        loss(network(without_content(batch, settings.network.in_channels, *settings.input.roi)), labels).backward()
+
+    return network, step
 
 
 def _first_words(sources: LabelledSources, init: Init | None, coverage: Coverage | None) -> dict[str, Any]:

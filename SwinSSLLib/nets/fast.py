@@ -19,8 +19,8 @@ import torch
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
 
+from SwinSSLLib.nets import chunks
 from SwinSSLLib.nets.attention import class_biases, window_attention
-from SwinSSLLib.nets.chunks import in_chunks
 from SwinSSLLib.nets.token_windows import token_windows
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -60,10 +60,10 @@ class FastBlock(SwinTransformerBlock):
 
     def forward_part2(self, x: Tensor) -> Tensor:
         """Norm and MLP; x (..., C)."""
-        if x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or (self.training and self.mlp.drop1.p):
+        here = x.device.type in ("cpu", "meta") and not torch.is_autocast_enabled("cpu")
+        if not (here and chunks.suits(self.norm2, self.mlp)):
             return super().forward_part2(x)
-        parameters = [*self.norm2.parameters(), *self.mlp.parameters()]
-        return self.drop_path(in_chunks(lambda part: self.mlp(self.norm2(part)), parameters, x))
+        return self.drop_path(chunks.norm_and_mlp(cast(nn.LayerNorm, self.norm2), self.mlp, x))
 
 
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {BasicLayer: FastLayer, SwinTransformerBlock: FastBlock}

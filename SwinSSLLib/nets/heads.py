@@ -6,7 +6,7 @@ Paper, section 3.3; official code: Pretrain/models/ssl_head.py.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -104,8 +104,10 @@ class _LateUpsampling(nn.Sequential):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        *layers, upsample, mix = self
-        for layer in layers:
+        layers: list[nn.Module] = list(self)
+        upsample, mix = layers[-2], cast(nn.Conv3d, layers[-1])
+        assert mix.bias is not None
+        for layer in layers[:-2]:
             x = _channels_last(layer, x) if isinstance(layer, nn.Upsample) else layer(x.contiguous())
         weights = mix.weight.flatten(1).expand(len(x), -1, -1)
         # As a matrix product: a convolution with one kernel of 1x1x1 takes four times as long on a CPU.
@@ -115,7 +117,8 @@ class _LateUpsampling(nn.Sequential):
 
 def _channels_last(layer: nn.Module, x: Tensor) -> Tensor:
     """Interpolate with channels as the last axis in memory: eight times as fast on a CPU, where it alone likes it."""
-    return layer(x.contiguous(memory_format=torch.channels_last_3d))
+    found: Tensor = layer(x.contiguous(memory_format=torch.channels_last_3d))
+    return found
 
 
 class _InstanceNorm(nn.InstanceNorm3d):

@@ -2,8 +2,8 @@
 
 MONAI pads the tokens, rolls them, cuts them into windows and takes every step back, at every block and every
 forward pass; and it builds the mask of the rolled windows, of 161 MB in the first stage of a sub-volume of 96^3,
-four times per pass. Where a token goes depends on the shape of the grid only. Here it is a list of numbers, without the padding:
-a quarter of the scores of a sub-volume of 96^3 concern padding, of which nobody reads the result.
+four times per pass. Where a token goes depends on the shape of the grid only. Here it is a list of numbers, without
+the padding: a quarter of the scores of a sub-volume of 96^3 concern padding, of which nobody reads the result.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -
     window, shift = get_window_size(grid, window, shift)
     count = grid[0] * grid[1] * grid[2]
     more = [-have % of for have, of in zip(grid, window, strict=True)]
-    numbers = torch.arange(count).view(grid)
+    numbers = torch.arange(count, device="cpu").view(grid)
     numbers = F.pad(numbers, (0, more[2], 0, more[1], 0, more[0]), value=count)
     rolled = numbers.roll(tuple(-by for by in shift), dims=(0, 1, 2))
     tokens = _cut(rolled, window)  # (W, n), T where there is padding
@@ -80,9 +80,11 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -
     # Only the division counts, not the numbers: every window's numbers begin at its own lowest.
     regions = regions - regions.min(dim=1, keepdim=True).values
     kinds, which = torch.unique(torch.cat([regions, (tokens == count).long()], dim=1), dim=0, return_inverse=True)
-    classes = tuple(_class(tokens[which == number], kind, device) for number, kind in enumerate(kinds))
+    parts = [tokens[which == number] for number in range(len(kinds))]
+    row = torch.cat([part[part < count] for part in parts])
     back = torch.empty(count, dtype=torch.long)
-    back[torch.cat([one.tokens.flatten().cpu() for one in classes])] = torch.arange(count)
+    back[row] = torch.arange(count)
+    classes = tuple(_class(part, kind, device) for part, kind in zip(parts, kinds, strict=True))
     return TokenWindows(classes, back.to(device), window)
 
 

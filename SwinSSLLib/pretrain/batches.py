@@ -18,7 +18,10 @@ def to_input(blocks: Sequence[np.ndarray], settings: InputSettings, device: torc
 
     The int16 values travel; the arithmetic happens over there.
     """
-    batch = torch.stack([torch.from_numpy(block) for block in blocks]).to(device)
+    batch = torch.stack([torch.from_numpy(block) for block in blocks])
+    if device.type == "cuda":  # from pinned memory the copy waits in the GPU's queue, and nobody waits for it
+        batch = batch.pin_memory()
+    batch = batch.to(device, non_blocking=True)
     return scale_window(batch.float(), settings.hu_window).unsqueeze(1)
 
 
@@ -35,3 +38,10 @@ def two_views(sub_volumes: Tensor, settings: PretrainSettings, generator: torch.
         torch.cat([first.mask, second.mask]),
         torch.cat([first.rotation, second.rotation]),
     )
+
+
+def some_of(views: Views, numbers: Sequence[int]) -> Views:
+    """The views of some of N sub-volumes, first ones and then second ones."""
+    count = len(views.rotation) // 2
+    rows = [*numbers, *(count + number for number in numbers)]
+    return Views(views.corrupted[rows], views.target[rows], views.mask[rows], views.rotation[rows])

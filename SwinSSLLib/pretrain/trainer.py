@@ -5,14 +5,16 @@ Read :func:`pretrain` from top to bottom: that is the whole job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.sampling import BatchReader, SubVolumeSampler
@@ -24,7 +26,7 @@ from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.nets.weights import Coverage, Init, load_encoder
-from SwinSSLLib.pretrain.batches import to_input, two_views
+from SwinSSLLib.pretrain.batches import some_of, to_input, two_views
 from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contrast, ssl_objectives
 from SwinSSLLib.pretrain.previews import write_preview
 from SwinSSLLib.pretrain.validation import Validation
@@ -32,6 +34,7 @@ from SwinSSLLib.pretrain.views import source_size
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import PretrainSettings
+from SwinSSLLib.training_memory import Saving, free_memory, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -83,7 +86,12 @@ def pretrain(
     network = accelerate(SSLNet(settings.network, settings.heads))
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
-    reporter.emit("started", device=describe(fabric.device), **_first_words(method, sources, coverage))
+    memory, warning = method.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
+    batch = settings.training.batch
+    words = _first_words(method, sources, coverage)
+    reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
+    if warning:
+        reporter.emit("warning", message=warning)
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     if fabric.is_global_zero:
         _leave_model(run, method, settings, progress, provenance or {})
@@ -91,13 +99,18 @@ def pretrain(
     return progress
 
 
-class Pretraining:
+class Pretraining(Saving):
     """The three proxy tasks as a :class:`SwinSSLLib.fitting.Method`."""
+
+    network: SSLNet
 
     def __init__(
         self, fabric: Fabric, network: SSLNet, sources: Sources, settings: PretrainSettings, run: RunFolder
     ) -> None:
-        self.settings, self.run, self.fabric, self.network = settings, run, fabric, network
+        super().__init__(
+            network, run, settings.training, partial(rehearse, settings), contrast=settings.loss.contrast > 0
+        )
+        self.settings, self.fabric = settings, fabric
         self.larger_is_better = settings.training.best == "rotation_accuracy"
         parameters = list(network.parameters())
         optimizer = make_optimizer([{"params": parameters}], settings.training)
@@ -118,14 +131,19 @@ class Pretraining:
         """Sub-volumes N among which a partner is sought: the batch of all processes."""
         return self.settings.training.batch * self.fabric.world_size
 
-    def training_step(self, step: int, part: int) -> dict[str, Tensor]:
+    def training_step(self, step: int, part: int, piece: int = 0) -> dict[str, Tensor]:
         """Two views of each sub-volume, one concatenated forward pass, three losses."""
         sub_volumes = to_input(
             [block.array for block in self.batches.batch(step, part)], self.settings.input, self.fabric.device
         )
         views = two_views(sub_volumes, self.settings, self._generator(step, part))
-        losses = ssl_objectives(self.module(views.corrupted), views, self.settings.loss, self.gather)
-        return losses.by_name()
+        pieces, count = self.thrift.pieces, len(sub_volumes)
+        if pieces > 1:
+            views = some_of(views, range(piece, count, pieces))
+        losses = ssl_objectives(self.module(views.corrupted), views, self.settings.loss, self.gather).by_name()
+        # Pieces may differ in size, and the loop takes them as equal.
+        share = len(views.rotation) * pieces / (2 * count)
+        return losses if share == 1 else {name: value * share for name, value in losses.items()}
 
     def validate(self, step: int) -> dict[str, float]:
         """Losses and accuracy on the fixed sub-volumes."""
@@ -144,6 +162,25 @@ class Pretraining:
         training = self.settings.training
         number = (step * training.accumulate + part) * self.fabric.world_size + self.fabric.global_rank
         return torch.Generator(self.fabric.device).manual_seed(training.seed * 2**31 + number)
+
+
+def rehearse(settings: PretrainSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
+    """A network without content and a step of it, to count the memory of; see :mod:`SwinSSLLib.training_memory`."""
+    network = accelerate(SSLNet(settings.network, settings.heads)).to("meta")
+    shape = (2 * batch, settings.network.in_channels, *settings.input.roi)
+
+    def step() -> None:
+        image, target, mask = (
+            without_content(*shape),
+            without_content(*shape),
+            without_content(*shape, dtype=torch.bool),
+        )
+        found = network(image)
+        # Sizes as in ssl_objectives: the reconstruction's error, everywhere and where something was removed.
+        inpaint = F.l1_loss(found.reconstruction, target) + ((found.reconstruction - target).abs() * mask).mean()
+        (inpaint + found.rotation.mean() + found.embedding.mean()).backward()
+
+    return network, step
 
 
 def check_sizes(sources: Sources, settings: PretrainSettings, reporter: Reporter) -> None:

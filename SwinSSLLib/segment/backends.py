@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, is_shortage
 from SwinSSLLib.segment import openvino_net
 from SwinSSLLib.segment.choices import Choice, has_bf16, recall, remember
 from SwinSSLLib.segment.openvino_net import OpenVinoNet
-from SwinSSLLib.segment.scoring import Network, Size, is_out_of_memory
+from SwinSSLLib.segment.scoring import Network, Size
 from SwinSSLLib.settings import BACKENDS, PRECISIONS
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Runner:
         try:
             return self._run(windows)
         except RuntimeError as error:
-            if not self.name.startswith("openvino") or is_out_of_memory(error):
+            if not self.name.startswith("openvino") or is_shortage(error):
                 raise
             self._give_up_openvino(error)
             return self(windows)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from SwinSSLLib.data.volumes import Volume, resample_to_ras
-from SwinSSLLib.errors import InputError, MemoryShortage
+from SwinSSLLib.errors import InputError, MemoryShortage, is_shortage
 from SwinSSLLib.models import Model, input_of
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.swin import build_segmenter
@@ -21,7 +21,7 @@ from SwinSSLLib.organs import Organ
 from SwinSSLLib.segment.backends import Runner, ways_of
 from SwinSSLLib.segment.regrid import LabelPainter, softmax_
 from SwinSSLLib.segment.results import OrganMeasure, measure
-from SwinSSLLib.segment.scoring import Network, is_out_of_memory
+from SwinSSLLib.segment.scoring import Network
 from SwinSSLLib.segment.windows import Progress, Slab, Stop, central_window, count_windows, sliding_scores
 from SwinSSLLib.settings import InputSettings
 from SwinSSLLib.validation import to_dict
@@ -133,7 +133,7 @@ def segment_volume(
         for slab in _scores(grid.array, network, inputs, options, progress, stop, notes.append):
             painter.paint(slab.start, slab.stop, _probabilities(slab.scores))
     except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
+        if not is_shortage(error):
             raise
         raise MemoryShortage(
             f"The memory of {device} is too small to segment {volume.name or 'this volume'}.",
@@ -213,7 +213,7 @@ def _probabilities(scores: torch.Tensor) -> np.ndarray:
     try:
         softmax_(scores)  # asks for all its memory before it changes anything
     except RuntimeError as error:
-        if scores.device.type == "cpu" or not is_out_of_memory(error):
+        if scores.device.type == "cpu" or not is_shortage(error):
             raise
         return softmax_(torch.stack([score.cpu() for score in scores])).numpy()
     # Class by class: a slab is a part of its band, and would be copied on the device to be sent in one piece.

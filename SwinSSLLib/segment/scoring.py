@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from SwinSSLLib.data.scaling import scale_window
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, is_shortage
 from SwinSSLLib.settings import PRECISIONS
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class Scorer:
                 return self.network(windows)
         except (RuntimeError, MemoryError) as error:
             # The second try is made outside of this block: the error holds the tensors of the first one.
-            if not (is_out_of_memory(error) and self._step_down()):
+            if not (is_shortage(error) and self._step_down()):
                 raise
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -139,12 +139,6 @@ class Scorer:
             return False
         log.info("Memory of %s is short: batch %d, relieved: %s", self.device, self.batch, self._relieved)
         return True
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means too little memory; torch has no type of its own for that of processors."""
-    words = ("out of memory", "not enough memory", "allocate memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in words)
 
 
 def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:

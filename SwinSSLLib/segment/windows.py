@@ -21,8 +21,8 @@ from monai.data.utils import compute_importance_map, dense_patch_slices
 from torch import Tensor
 
 from SwinSSLLib.data.scaling import scale_window
-from SwinSSLLib.errors import InputError, SwinSSLError
-from SwinSSLLib.segment.scoring import Network, Scorer, Size, is_out_of_memory
+from SwinSSLLib.errors import InputError, SwinSSLError, is_shortage
+from SwinSSLLib.segment.scoring import Network, Scorer, Size
 
 Progress = Callable[[int, int], None]
 Stop = Callable[[], bool]
@@ -193,7 +193,7 @@ class _Band:
             self._add(corner, score)
             return
         except RuntimeError as error:
-            if not (is_out_of_memory(error) and self.to_main_memory()):
+            if not (is_shortage(error) and self.to_main_memory()):
                 raise
         self._add(corner, score)
 

@@ -23,6 +23,7 @@ FLOORS = (
     ("presets", "models", "devices"),
     ("data", "nets"),
     ("exchange",),
+    ("training_memory",),
     ("preparing", "fitting", "checkup"),
     ("pretrain", "finetune", "segment"),
     ("jobs",),

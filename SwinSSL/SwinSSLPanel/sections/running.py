@@ -41,6 +41,7 @@ class RunSection(Section):
         self.watch: RunWatch | None = None
         self.mine: Path | None = None
         self.charts: RunCharts | None = None
+        self._memory = ""
         self.ui.startButton.connect("clicked()", self.onStart)
         self.ui.stopButton.connect("clicked()", self.onStop)
         self.ui.resumeButton.connect("clicked()", self.onResume)
@@ -172,6 +173,7 @@ class RunSection(Section):
     def open(self, folder: Path) -> None:
         """Show a run from its beginning."""
         self._unwatch()
+        self._memory = ""
         self.charts = RunCharts(self.chartKinds(), folder.name)
         self.watch = RunWatch(folder, Watcher(self.onEvents, self.onStatus, self.onProblem))
         self.onOpened()
@@ -188,6 +190,9 @@ class RunSection(Section):
                 self.tell(str(event.get("message", "")), str(event.get("hint") or ""), isError=True, log=log)
             elif event["event"] in ("started", "finished"):
                 self.tell("")
+            if event["event"] == "started" and "memory" in event:
+                words = _("about {need:.1f} GiB of memory")
+                self._memory = words.format(need=event["memory"]["needed"] / 2**30)
         self.onNews(events)
 
     def onStatus(self, status: dict[str, Any]) -> None:
@@ -197,7 +202,7 @@ class RunSection(Section):
         bar.maximum = int(status.get("total") or 0)
         bar.value = int(status.get("step") or 0)
         state = stateWords().get(str(status.get("state")), "")
-        parts = (state, progressText(status), str(status.get("device") or ""))
+        parts = (state, progressText(status), str(status.get("device") or ""), self._memory)
         self.ui.statusLabel.text = " · ".join(part for part in parts if part)
         self.updateButtons()
 
