@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from SwinSSLLib.devices import make_fabric
 from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError, is_shortage
 from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.finetune.trainer import LabelledSources, finetune
-from SwinSSLLib.finetune.trainer import rehearse as rehearse_finetuning
+from SwinSSLLib.finetune.trainer import rehearsal as finetuning
 from SwinSSLLib.fitting import Progress
 from SwinSSLLib.nets.weights import Init
 from SwinSSLLib.preparing import (
@@ -35,7 +34,7 @@ from SwinSSLLib.preparing import (
     warn_of_duplicates,
 )
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
-from SwinSSLLib.pretrain.trainer import rehearse as rehearse_pretraining
+from SwinSSLLib.pretrain.trainer import rehearsal as pretraining
 from SwinSSLLib.reporting import Reporter, Sink
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
@@ -181,9 +180,7 @@ def _running(
 
 def rehearsal_of(settings: PretrainSettings | FinetuneSettings) -> Rehearsal:
     """What a step of a job is like, to count its memory."""
-    if isinstance(settings, PretrainSettings):
-        return partial(rehearse_pretraining, settings)
-    return partial(rehearse_finetuning, settings)
+    return pretraining(settings) if isinstance(settings, PretrainSettings) else finetuning(settings)
 
 
 def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSLError:

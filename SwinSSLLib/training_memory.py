@@ -25,15 +25,24 @@ from SwinSSLLib.settings import TrainingSettings
 
 #: Bytes of a process that has imported everything and has no network yet.
 BASE = 650 * 2**20
-#: What the allocators of a CPU and of CUDA hold beyond what is alive, as measured on CPUs.
-SLACK = 1.25
-#: Weights, and two moments of AdamW; the gradients are seen in the step.
-PER_PARAMETER = 3
+#: Moments of AdamW; weights and gradients are seen in the step.
+MOMENTS = 2
 #: Share of a batch's memory that mixed precision leaves (it keeps weights, norms and losses in fp32).
 MIXED = 0.6
 
-#: For a batch: a network without content (on the device ``meta``), and what takes a step of training with it.
-Rehearsal = Callable[[int], tuple[nn.Module, Callable[[], None]]]
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A kind of training, to be tried without content.
+
+    Attributes:
+        build: for a batch: a network on the device ``meta``, and what takes a step of training with it.
+        slack: what a process holds as a multiple of what is alive: fragments of the heap, copies of convolutions in
+            the order of their own. By measurement, on a CPU (Testing/Benchmarks/training_memory.py).
+    """
+
+    build: Callable[[int], tuple[nn.Module, Callable[[], None]]]
+    slack: float
 
 
 @dataclass(frozen=True)
@@ -153,13 +162,13 @@ def training_memory(rehearse: Rehearsal, training: TrainingSettings, thrift: Thr
         thrift: how the batch is taken.
     """
     thrift = thrift or Thrift()
-    network, step = rehearse(-(-training.batch // thrift.pieces))
+    network, step = rehearse.build(-(-training.batch // thrift.pieces))
     set_checkpointing(network, thrift.checkpointing)
     weights = sum(value.numel() * value.element_size() for value in network.parameters())
     with _Alive() as alive:
         step()
     moving = alive.peak if training.precision == "32-true" else round(weights + (alive.peak - weights) * MIXED)
-    return BASE + round(SLACK * (PER_PARAMETER * weights + moving))
+    return BASE + round(rehearse.slack * (MOMENTS * weights + moving))
 
 
 def without_content(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

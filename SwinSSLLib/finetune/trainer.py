@@ -31,7 +31,7 @@ from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings
-from SwinSSLLib.training_memory import Saving, free_memory, without_content
+from SwinSSLLib.training_memory import Rehearsal, Saving, free_memory, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -111,7 +111,7 @@ class Finetuning(Saving):
         *,
         pretrained: bool,
     ) -> None:
-        super().__init__(network, run, settings.training, partial(rehearse, settings), contrast=False)
+        super().__init__(network, run, settings.training, rehearsal(settings), contrast=False)
         self.settings, self.fabric = settings, fabric
         self.larger_is_better = settings.training.best == "dice"
         encoder = [value for name, value in network.named_parameters() if name.startswith(ENCODER)]
@@ -145,8 +145,12 @@ class Finetuning(Saving):
             return self.validation.show(self.network, self.run.previews, step)
 
 
-def rehearse(settings: FinetuneSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
-    """A network without content and a step of it, to count the memory of; see :mod:`SwinSSLLib.training_memory`."""
+def rehearsal(settings: FinetuneSettings) -> Rehearsal:
+    """A step of this training without content, to count its memory; see :mod:`SwinSSLLib.training_memory`."""
+    return Rehearsal(partial(_rehearse, settings), slack=1.95)
+
+
+def _rehearse(settings: FinetuneSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
     network = accelerate(build_segmenter(settings.network)).to("meta", memory_format=torch.channels_last_3d)
     loss = make_loss(settings)
 

@@ -102,7 +102,7 @@ def _gather(qkv: Tensor, padding: Tensor, one: WindowClass, tokens: Tensor) -> t
 
 @dataclass(frozen=True)
 class _Block:
-    """Some windows of a class: tokens (W, m), where these stand in the row of all, and what is added to their scores."""
+    """Some windows of a class: tokens (W, m), where these stand in the row of all, what is added to their scores."""
 
     number: int
     one: WindowClass

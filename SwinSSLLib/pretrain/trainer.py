@@ -34,7 +34,7 @@ from SwinSSLLib.pretrain.views import source_size
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import PretrainSettings
-from SwinSSLLib.training_memory import Saving, free_memory, without_content
+from SwinSSLLib.training_memory import Rehearsal, Saving, free_memory, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -107,9 +107,7 @@ class Pretraining(Saving):
     def __init__(
         self, fabric: Fabric, network: SSLNet, sources: Sources, settings: PretrainSettings, run: RunFolder
     ) -> None:
-        super().__init__(
-            network, run, settings.training, partial(rehearse, settings), contrast=settings.loss.contrast > 0
-        )
+        super().__init__(network, run, settings.training, rehearsal(settings), contrast=settings.loss.contrast > 0)
         self.settings, self.fabric = settings, fabric
         self.larger_is_better = settings.training.best == "rotation_accuracy"
         parameters = list(network.parameters())
@@ -164,8 +162,12 @@ class Pretraining(Saving):
         return torch.Generator(self.fabric.device).manual_seed(training.seed * 2**31 + number)
 
 
-def rehearse(settings: PretrainSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
-    """A network without content and a step of it, to count the memory of; see :mod:`SwinSSLLib.training_memory`."""
+def rehearsal(settings: PretrainSettings) -> Rehearsal:
+    """A step of this training without content, to count its memory; see :mod:`SwinSSLLib.training_memory`."""
+    return Rehearsal(partial(_rehearse, settings), slack=1.5)
+
+
+def _rehearse(settings: PretrainSettings, batch: int) -> tuple[nn.Module, Callable[[], None]]:
     network = accelerate(SSLNet(settings.network, settings.heads)).to("meta")
     shape = (2 * batch, settings.network.in_channels, *settings.input.roi)
 

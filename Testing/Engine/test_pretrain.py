@@ -283,7 +283,9 @@ def test_batches_go_in_pieces_where_the_memory_holds_no_whole_one(tmp_path, a_co
     expected, found = metrics(tmp_path / "whole"), metrics(tmp_path / "run")
     assert found[("train/total", 2)] == pytest.approx(expected[("train/total", 2)], rel=1e-5)
     whole, pieces = (load_model(tmp_path / name).state for name in ("whole", "run"))
-    assert all(torch.allclose(value.float(), pieces[name].float(), atol=2e-4) for name, value in whole.items())
+    off = torch.cat([(value.float() - pieces[name].float()).abs().flatten() for name, value in whole.items()])
+    # AdamW moves every weight by its learning rate at first, in either direction where its gradient is all but 0.
+    assert (off > 1e-5).float().mean() < 0.01
 
 
 def test_a_run_without_enough_memory_ends_with_numbers_and_can_be_resumed(

@@ -31,9 +31,9 @@ def test_what_is_alive_is_what_torch_counts_for_layers_of_known_size():
         network(rows).sum().backward()
     hidden, narrow = 4 * 1000 * 256, 4 * 1000 * 64
     weights = 4 * sum(value.numel() for value in network.parameters())
-    # At the top there are input, hidden layer, its gradient, and those of the second layer's weights.
-    assert 2 * hidden + narrow <= alive.peak <= 2 * hidden + 2 * narrow + weights
-    assert alive._now <= narrow + weights + 100  # only the input and the gradients are left
+    # At the top there are input, hidden layer, its gradient, weights, and gradients of the second layer's.
+    assert 2 * hidden + narrow + weights <= alive.peak + 2000 <= 2 * hidden + 2 * narrow + 2 * weights
+    assert alive._now == pytest.approx(narrow + 2 * weights, rel=0.01)  # only input, weights and gradients are left
 
 
 def test_saved_tensors_of_a_real_step_are_within_the_estimate():
@@ -49,7 +49,7 @@ def test_saved_tensors_of_a_real_step_are_within_the_estimate():
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
         found = network(torch.rand(8, 1, 64, 64, 64))
     parameters = sum(value.numel() * 4 for value in network.parameters())
-    needed = without_base(settings) / memory.SLACK - memory.PER_PARAMETER * parameters
+    needed = without_base(settings) / rehearsal_of(settings).slack - memory.MOMENTS * parameters
     assert found.rotation.requires_grad
     assert sum(kept.values()) - parameters < needed < 3 * sum(kept.values())
 
