@@ -1,7 +1,11 @@
-"""Checkpoints: written so that a full disk is told as one, read so that nothing in them is executed."""
+"""Checkpoints: written so that a full disk is told as one, read so that nothing in them is executed and no flipped bit
+is taken for a weight (torch's own files have checksums, but torch does not look at them).
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +30,7 @@ def save_checkpoint(content: dict[str, Any], file: BinaryIO) -> None:
             file.flush()
 
     try:
-        torch.save(content, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
+        torch.save({**content, "digest": digest_of(content)}, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
     except RuntimeError as error:
         raise (failed[0] if failed else error) from None
 
@@ -35,7 +39,7 @@ def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str,
     """Read a checkpoint without executing anything that stands in it.
 
     Raises:
-        InputError: truncated, damaged or not ours.
+        InputError: truncated, damaged in any bit, or not ours.
     """
     try:
         content = torch.load(file, map_location=device, weights_only=True)
@@ -43,4 +47,30 @@ def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str,
         raise InputError(f"The checkpoint {file} is damaged ({type(error).__name__}).") from error
     if not isinstance(content, dict) or not {"step", "model", "optimizer", "best", "best_step"} <= content.keys():
         raise InputError(f"{file} is not a checkpoint of this program.")
+    if content.pop("digest", None) != digest_of(content):
+        raise InputError(f"The checkpoint {file} is damaged (its content is not what was written).")
     return content
+
+
+def digest_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 over every name, number and tensor."""
+    digest = hashlib.sha256()
+    for part in _parts(content):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, torch.Tensor):
+        yield f"{value.dtype} {tuple(value.shape)}".encode()
+        yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield repr(name).encode()
+            yield from _parts(item)
+    elif isinstance(value, list | tuple):
+        yield f"[{len(value)}]".encode()
+        for item in value:
+            yield from _parts(item)
+    else:
+        yield repr(value).encode()

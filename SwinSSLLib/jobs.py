@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from SwinSSLLib.preparing import (
 )
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
 from SwinSSLLib.pretrain.trainer import rehearsal as pretraining
+from SwinSSLLib.ranks import process_rank
 from SwinSSLLib.reporting import Reporter, Sink
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
@@ -150,14 +150,18 @@ def _running(
     kind: str, job: Job, settings: dict[str, Any], sinks: Sequence[Sink]
 ) -> Iterator[tuple[RunFolder, Reporter]]:
     """Make or open the run folder, keep its log, and turn every ending into a state and an event."""
-    run, first = RunFolder(job.out), int(os.environ.get("RANK", "0")) == 0
-    if job.resume:
-        run.check_same(kind, settings)
-    elif first:
-        data = [str(path.absolute()) for path in job.preparation.data]
-        init = str(job.init.absolute() if job.init.exists() else job.init) if job.init else "scratch"
-        run.create(kind, settings, [], data=data, init=init)
-    with _logging_to(run, first), Reporter(run if first else None, tuple(sinks) if first else ()) as reporter:
+    run, first = RunFolder(job.out), process_rank() == 0
+    with ExitStack() as stack:
+        if job.resume:
+            run.check_same(kind, settings)
+        if first:
+            stack.enter_context(run.writing(new=not job.resume))
+        if first and not job.resume:
+            data = [str(path.absolute()) for path in job.preparation.data]
+            init = str(job.init.absolute() if job.init.exists() else job.init) if job.init else "scratch"
+            run.create(kind, settings, [], data=data, init=init)
+        stack.enter_context(_logging_to(run, first))
+        reporter = stack.enter_context(Reporter(run if first else None, tuple(sinks) if first else ()))
         reporter.state("starting")
         try:
             yield run, reporter
@@ -207,8 +211,7 @@ def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSL
 @contextmanager
 def _logging_to(run: RunFolder, first: bool) -> Iterator[None]:
     """Everything that is logged goes to log.txt; warnings of libraries too."""
-    rank = os.environ.get("RANK", "0")
-    file = run.log_file if first else run.log_file.with_name(f"log-rank{rank}.txt")
+    file = run.log_file if first else run.log_file.with_name(f"log-rank{process_rank()}.txt")
     # Opened at the first line: the other processes may be here before the first one has made the folder.
     handler = logging.FileHandler(file, encoding="utf-8", delay=not first)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -10,6 +10,7 @@
     checkpoints/      last.ckpt previous.ckpt best.ckpt
     model/            the result
     report.html       what happened, with pictures
+    lock              held by the process that writes here; means nothing when that process is gone
     wishes/           stop, preview: empty files by which anybody who can write here asks something of the run
 
 What happens is written by :class:`SwinSSLLib.reporting.Reporter`; reading (:func:`read_events`) is right for a
@@ -22,6 +23,7 @@ import contextlib
 import json
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,6 +32,7 @@ from typing import Any
 
 from SwinSSLLib import __version__, atomic
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.locking import only_writer
 
 Event = dict[str, Any]
 
@@ -62,6 +65,11 @@ class RunFolder:
     def log_file(self) -> Path:
         """Free text and tracebacks."""
         return self.path / "log.txt"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that writes the run."""
+        return self.path / "lock"
 
     @property
     def previews(self) -> Path:
@@ -135,15 +143,7 @@ class RunFolder:
         Raises:
             InputError: the folder holds something already, or cannot be written.
         """
-        if RunFolder.is_run(self.path):
-            raise InputError(
-                f"{self.path} already holds a run ({self.job().get('kind', 'unknown')}).",
-                "Continue it with --resume, or choose another output folder.",
-            )
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise InputError(
-                f"{self.path} is not an empty folder and holds no run.", "Choose a new or empty output folder."
-            )
+        self._check_empty()
         job = {
             "format": 1,
             "kind": kind,
@@ -156,6 +156,37 @@ class RunFolder:
         atomic.write_json(self.job_file, job)
         for folder in (self.previews, self.checkpoints):
             folder.mkdir(exist_ok=True)
+
+    def _check_empty(self) -> None:
+        if RunFolder.is_run(self.path):
+            raise InputError(
+                f"{self.path} already holds a run ({self.job().get('kind', 'unknown')}).",
+                "Continue it with --resume, or choose another output folder.",
+            )
+        if self.path.exists() and (not self.path.is_dir() or any(f != self.lock for f in self.path.iterdir())):
+            raise InputError(
+                f"{self.path} is not an empty folder and holds no run.", "Choose a new or empty output folder."
+            )
+
+    @contextmanager
+    def writing(self, *, new: bool) -> Iterator[None]:
+        """Be the only process that writes this run.
+
+        Args:
+            new: the folder must hold nothing yet; it is made.
+
+        Raises:
+            InputError: another process writes it, it holds something, or it cannot be written.
+        """
+        if new:
+            self._check_empty()  # before a lock is left in a folder that is none of ours
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise atomic.cannot_write(self.path, error) from error
+        hint = f"Wait for it, or stop it: swinssl stop {self.path}"
+        with only_writer(self.lock, str(self.path), hint):
+            yield
 
     def check_same(self, kind: str, settings: Mapping[str, Any]) -> None:
         """Refuse to continue a run as something that it is not.

@@ -48,6 +48,7 @@ class Row:
         organs: the result in numbers.
         segmentationID, tableID: the result in the scene; empty if nothing was found.
         seconds: that the worker took.
+        way: how the network was computed, in words.
     """
 
     volumeID: str
@@ -60,6 +61,7 @@ class Row:
     segmentationID: str = ""
     tableID: str = ""
     seconds: float = 0.0
+    way: str = ""
 
     @property
     def found(self) -> list[OrganRow]:
@@ -208,8 +210,10 @@ class Batch:
         row = self.rows[0]
         if failed or not row.found:
             return row.sentence, "", True
-        words = _("{count} organs found in {name} in {span}.")
-        return words.format(count=len(row.found), name=row.name, span=span(row.seconds)), row.sentence, False
+        one = len(row.found) == 1
+        words = _("One organ found in {name} in {span}") if one else _("{count} organs found in {name} in {span}")
+        words = words.format(count=len(row.found), name=row.name, span=span(max(1.0, row.seconds)))
+        return f"{words} ({row.way})." if row.way else f"{words}.", row.sentence, False
 
     def _rowsOf(self, source: Path) -> list[Row]:
         return [row for row in self.rows if row.source == source]
@@ -222,6 +226,7 @@ class Batch:
             return
         row.organs = organRows(record["organs"], self.model.card["labels"])
         row.seconds = float(record["seconds"])
+        row.way = wayInWords(record.get("backend", ""))
         self._rememberSpeed(row)
         if not row.found:
             row.state, row.sentence = DONE, emptySentence(row)
@@ -267,7 +272,15 @@ def provenance(model: str, record: Mapping[str, Any]) -> str:
     """Where a segmentation comes from, for its description."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     sha256, version = record["model"].get("sha256"), record["swinssl"]
-    return f"SwinSSL {version}, model {model} (sha256 {sha256}), {when}, {record['device']}"
+    how = ", ".join(filter(None, (record["device"], wayInWords(record.get("backend", "")))))
+    return f"SwinSSL {version}, model {model} (sha256 {sha256}), {when}, {how}"
+
+
+def wayInWords(backend: str) -> str:
+    """What computed a network and in which precision: ``openvino-bf16`` is OpenVINO, bf16."""
+    library, _dash, kind = backend.partition("-")
+    names = {"torch": "PyTorch", "openvino": "OpenVINO", "fp32": _("32 bits")}
+    return ", ".join(names.get(part, part) for part in (library, kind) if part)
 
 
 def fillBatchTable(widget: Any, rows: Sequence[Row]) -> None:

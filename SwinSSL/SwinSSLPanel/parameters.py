@@ -18,6 +18,7 @@ class SwinSSLParameters:
         pretrainPreset, finetunePreset: settings to begin with.
         pretrainSteps, finetuneSteps: 0 for as many as the preset says.
         pretrainBatch: 0 for as many as the preset says.
+        pretrainLargestBatch: as many as fit into the memory instead.
         pretrainData: folder or datalist besides the ticked volumes.
         detached: let the run go on when Slicer is closed.
         finetuneData: datalist in place of the cases of the scene.
@@ -28,6 +29,7 @@ class SwinSSLParameters:
     pretrainPreset: Annotated[str, Choice(list(PRESETS))] = "recommended"
     pretrainSteps: Annotated[int, WithinRange(0, 10_000_000)] = 0
     pretrainBatch: Annotated[int, WithinRange(0, 1024)] = 0
+    pretrainLargestBatch: bool = False
     pretrainData: str = ""
     detached: bool = False
     finetunePreset: Annotated[str, Choice(list(PRESETS))] = "recommended"

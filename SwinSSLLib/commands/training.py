@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -14,6 +13,7 @@ from SwinSSLLib.commands.console import Display, print_json
 from SwinSSLLib.commands.options import add_training_options, make_settings
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
+from SwinSSLLib.ranks import process_rank
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.validation import merged
 
@@ -121,7 +121,7 @@ def _run(
         raise InputError("There is no --data.", "Name a folder of CTs, CT files, or a dataset.json.")
     preparation = Preparation(tuple(data), arguments.cache, arguments.skip_bad, arguments.allow_outside)
     job = Job(arguments.out, preparation, init, arguments.force, run is not None)
-    first = os.environ.get("RANK", "0") == "0"
+    first = process_rank() == 0
     display = None if arguments.json else Display(title)
     with (
         display if display and first else nullcontext(),

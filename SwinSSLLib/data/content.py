@@ -19,12 +19,12 @@ def to_hounsfield(array: np.ndarray, source: object, name: str) -> tuple[np.ndar
     -1024, values above 32767 that, and fractions are rounded.
 
     Args:
-        array: voxels as read, any shape and number type.
+        array: voxels as read, any shape and number type; not changed.
         source: named in messages.
         name: short name for warnings.
 
     Returns:
-        int16 HU of the same shape and memory order, and warnings about values that are unlike CT.
+        int16 HU of the same shape and memory order, a copy; and warnings about values that are unlike CT.
 
     Raises:
         InputError: NaN or infinite voxels, or all voxels equal.
@@ -37,10 +37,10 @@ def to_hounsfield(array: np.ndarray, source: object, name: str) -> tuple[np.ndar
     if low == high:
         raise InputError(f"{source} is empty: every voxel has the value {low:g}.", "Choose another volume.")
     warnings = _unlike_ct(array, low, high, name)
-    if array.dtype != np.int16 or low < HU_FLOOR:
-        rounded = np.rint(array) if np.issubdtype(array.dtype, np.floating) else array
-        array = np.clip(rounded, HU_FLOOR, HU_CEILING).astype(np.int16)
-    return array, warnings
+    if array.dtype == np.int16:
+        return np.maximum(array, np.int16(HU_FLOOR)), warnings
+    rounded = np.rint(array) if np.issubdtype(array.dtype, np.floating) else array
+    return np.clip(rounded, HU_FLOOR, HU_CEILING).astype(np.int16), warnings
 
 
 def _unlike_ct(array: np.ndarray, low: float, high: float, name: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from SwinSSLLib.atomic import write_json
 from SwinSSLLib.data.dicom import choose_series, is_dicom
 from SwinSSLLib.data.formats import companions, volume_suffix
-from SwinSSLLib.data.geometry import Volume, resample_to_ras
+from SwinSSLLib.data.geometry import Volume, reordered_to_ras
 from SwinSSLLib.errors import InputError
 
 
@@ -28,8 +28,10 @@ def content_of(volume: Volume) -> str:
     Voxels are brought to RAS order first (a permutation, no interpolation). The position in space is
     left out because exports lose or round it; equal voxels are the same scan wherever they lie.
     """
-    upright = resample_to_ras(volume, None)
-    digest = hashlib.sha256(np.ascontiguousarray(upright.array).tobytes())
+    upright = reordered_to_ras(volume)
+    digest = hashlib.sha256()
+    for slab in np.moveaxis(upright.array, 2, 0):  # slices stay in the processor's cache while they are turned
+        digest.update(np.ascontiguousarray(slab.T).data)
     digest.update(repr((upright.shape, [_coarse(s) for s in upright.spacing])).encode())
     return digest.hexdigest()
 

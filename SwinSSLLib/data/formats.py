@@ -7,6 +7,7 @@ several lines. ``headers.py`` finds the damage that it does not notice at all.
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from SwinSSLLib.data.headers import (
     AGAIN,
     check_meta,
     check_nifti,
+    check_nifti_body,
     check_plausible_size,
     damaged,
     impossible_spacing,
+    is_as_long_as_it_says,
     not_a,
     skewed,
 )
@@ -67,10 +70,9 @@ def load_file(path: Path) -> Loaded:
     suffix = volume_suffix(path)
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty.", AGAIN)
-    warnings: tuple[str, ...] = ()
     if suffix in (".nii.gz", ".nii"):
-        warnings = check_nifti(path)
-    elif suffix in (".mha", ".mhd"):
+        return _load_nifti(path)
+    if suffix in (".mha", ".mhd"):
         check_meta(path)
     elif suffix in (".nrrd", ".nhdr"):
         with path.open("rb") as file:
@@ -81,6 +83,36 @@ def load_file(path: Path) -> Loaded:
         raise InputError(
             f"{path} is not a volume file that can be read.", f"Use {', '.join(VOLUME_SUFFIXES)} or DICOM."
         )
+    reader = _informed_reader(path)
+    if suffix in (".nrrd", ".mha"):
+        check_plausible_size(_bytes_of(reader), path)
+    check_header(reader, path)
+    return Loaded(_voxels(reader, path))
+
+
+def _load_nifti(path: Path) -> Loaded:
+    header = check_nifti(path)
+    reader = _informed_reader(path)
+    check_header(reader, path)
+    if is_as_long_as_it_says(header, path):
+        # ITK does not look at checksums. They are verified while it reads: two passes in the time of one.
+        with ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(check_nifti_body, header, path)
+            try:
+                image = _voxels(reader, path)
+            finally:
+                checked.result()  # knows better what is wrong
+    else:
+        check_nifti_body(header, path)
+        image = _voxels(reader, path)
+    if header.placed:
+        return Loaded(image)
+    words = f"{path.name} does not say how it lies in the patient; left and right may be swapped."
+    return Loaded(image, (words,))
+
+
+def _informed_reader(path: Path) -> sitk.ImageFileReader:
+    """A reader that knows the header."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(path)
     try:
@@ -89,11 +121,12 @@ def load_file(path: Path) -> Loaded:
         if "orthonormal" in str(error):
             raise skewed(path) from error
         raise damaged(path) from error
-    if suffix in (".nrrd", ".mha"):
-        check_plausible_size(_bytes_of(reader), path)
-    check_header(reader, path)
+    return reader
+
+
+def _voxels(reader: sitk.ImageFileReader, path: Path) -> sitk.Image:
     try:
-        return Loaded(reader.Execute(), warnings)
+        return reader.Execute()
     except RuntimeError as error:
         raise damaged(path) from error
 

@@ -111,14 +111,11 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
     Raises:
         InputError: the new grid would have an impossible number of voxels.
     """
-    axes = np.reshape(volume.direction, (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])  # columns in RAS
-    closest = _closest_axes(axes)
-    own = [volume.spacing[n] for n in closest]
-    aligned = bool(np.allclose(np.abs(axes[:, closest]), np.eye(3), atol=1e-6))
+    axes, closest, own, aligned = _ras_axes(volume)
     wanted = tuple(own) if spacing is None else spacing
-    dtype = np.uint8 if labels else np.int16
     if aligned and np.allclose(wanted, own, rtol=1e-6, atol=0):
-        return _reordered(volume, axes, closest, dtype)
+        upright = _reordered(volume, axes, closest)
+        return replace(upright, array=np.ascontiguousarray(upright.array, dtype=np.uint8 if labels else np.int16))
     corners = _corners(volume, 0.5)
     low, high = corners.min(axis=1), corners.max(axis=1)
     size = [max(1, int(np.ceil(extent / step - 1e-4))) for extent, step in zip(high - low, wanted, strict=True)]
@@ -138,10 +135,39 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
     resampler.SetDefaultPixelValue(0 if labels else AIR)
     # ITK cuts off fractions on the way back to integers, so the rounding is done here
     resampler.SetOutputPixelType(sitk.sitkUInt8 if labels else sitk.sitkFloat32)
-    result = Volume.from_sitk(resampler.Execute(volume.to_sitk()), volume.name, volume.source, volume.warnings)
-    if not labels:
-        np.rint(result.array, out=result.array)
-    return replace(result, array=np.ascontiguousarray(result.array, dtype=dtype))
+    image = resampler.Execute(volume.to_sitk())
+    return Volume(
+        array=_turned(sitk.GetArrayViewFromImage(image).T, np.uint8 if labels else np.int16),
+        spacing=image.GetSpacing(),
+        origin=image.GetOrigin(),
+        direction=image.GetDirection(),
+        name=volume.name,
+        source=volume.source,
+        warnings=volume.warnings,
+    )
+
+
+def reordered_to_ras(volume: Volume) -> Volume:
+    """The same voxels in the order of the patient's axes that the index axes are closest to; a view, no copy."""
+    axes, closest, _, _ = _ras_axes(volume)
+    return _reordered(volume, axes, closest)
+
+
+def _ras_axes(volume: Volume) -> tuple[np.ndarray, list[int], list[float], bool]:
+    """Index axes in RAS, which is closest to each patient axis, the spacing there, and whether they are the same."""
+    axes = np.reshape(volume.direction, (3, 3)) * np.array([[-1.0], [-1.0], [1.0]])  # columns in RAS
+    closest = _closest_axes(axes)
+    aligned = bool(np.allclose(np.abs(axes[:, closest]), np.eye(3), atol=1e-6))
+    return axes, closest, [volume.spacing[n] for n in closest], aligned
+
+
+def _turned(array: np.ndarray, dtype: type) -> np.ndarray:
+    """(I, J, K) with i fastest, as ITK has it, rounded and with k fastest; plane by plane, for the cache."""
+    result: np.ndarray = np.empty(array.shape, dtype)
+    for j in range(array.shape[1]):
+        plane = array[:, j]
+        result[:, j] = np.rint(plane) if np.issubdtype(array.dtype, np.floating) else plane
+    return result
 
 
 def _closest_axes(axes: np.ndarray) -> list[int]:
@@ -150,8 +176,8 @@ def _closest_axes(axes: np.ndarray) -> list[int]:
     return list(best)
 
 
-def _reordered(volume: Volume, axes: np.ndarray, order: list[int], dtype: type) -> Volume:
-    """The same voxels, permuted and flipped so that the axes run to the right, front and head."""
+def _reordered(volume: Volume, axes: np.ndarray, order: list[int]) -> Volume:
+    """The same voxels, permuted and flipped so that the axes run to the right, front and head; a view."""
     flipped = [axes[row, n] < 0 for row, n in enumerate(order)]
     array = volume.array.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flipped)]
     corner = np.array([0.0, 0.0, 0.0, 1.0])
@@ -160,7 +186,7 @@ def _reordered(volume: Volume, axes: np.ndarray, order: list[int], dtype: type) 
     first = volume.ijk_to_ras @ corner
     return replace(
         volume,
-        array=np.ascontiguousarray(array, dtype=dtype),
+        array=array,
         spacing=(volume.spacing[order[0]], volume.spacing[order[1]], volume.spacing[order[2]]),
         origin=(-float(first[0]), -float(first[1]), float(first[2])),
         direction=RAS_DIRECTION,

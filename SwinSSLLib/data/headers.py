@@ -10,6 +10,7 @@ import gzip
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ _META_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
 
 
 @dataclass(frozen=True)
-class _NiftiHeader:
+class NiftiHeader:
     """What is checked of a NIfTI-1 header (nifti1.h).
 
     Attributes:
@@ -46,8 +47,8 @@ class _NiftiHeader:
     placed: bool
 
 
-def check_nifti(path: Path) -> tuple[str, ...]:
-    """Check header, length and numbers of a NIfTI file, and the checksum of a compressed one; returns warnings."""
+def check_nifti(path: Path) -> NiftiHeader:
+    """Check the header of a NIfTI file, and that the file can be as long as it says."""
     zipped = path.name.lower().endswith(".gz")
     with path.open("rb") as file:
         if zipped and file.read(2) != b"\x1f\x8b":
@@ -55,26 +56,69 @@ def check_nifti(path: Path) -> tuple[str, ...]:
     try:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             header = _nifti_header(stream.read(348), path)
-            check_plausible_size(header.length, path, zipped)
-            length, strange = 348 + len(stream.read(header.offset - 348)), 0
-            while chunk := stream.read(_CHUNK):  # a multiple of every voxel width
-                length += len(chunk)
-                if header.number:  # ITK would turn them into zeros
-                    whole = len(chunk) - len(chunk) % 8
-                    numbers = np.frombuffer(chunk[:whole], dtype=header.number)
-                    strange += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(path) from error
+    check_plausible_size(header.length, path, zipped)
+    return header
+
+
+def is_as_long_as_it_says(header: NiftiHeader, path: Path) -> bool:
+    """Whether the last bytes of a file promise its whole length, so that memory may be asked for before all is read."""
+    if not path.name.lower().endswith(".gz"):
+        return path.stat().st_size >= header.length
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        # RFC 1952: length modulo 2^32 of the last member; nearly all files have one member.
+        return int(struct.unpack("<I", file.read(4))[0]) >= min(header.length, 2**32 - 1)
+
+
+def check_nifti_body(header: NiftiHeader, path: Path) -> None:
+    """Check length and numbers of a NIfTI file, and the checksum of a compressed one."""
+    length, strange, rest = 0, 0, b""
+    try:
+        for chunk in _inflated(path) if path.name.lower().endswith(".gz") else _chunks(path):
+            start = max(0, header.offset - length)
+            length += len(chunk)
+            if header.number:  # ITK would turn them into zeros
+                rest += chunk[start:]
+                whole = len(rest) - len(rest) % 8
+                numbers = np.frombuffer(rest[:whole], dtype=header.number)
+                strange += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
+                rest = rest[whole:]
+    except (EOFError, zlib.error) as error:
         raise damaged(path) from error
     if length < header.length:
         raise InputError(f"{path} is incomplete: {length} of {header.length} bytes are there.", AGAIN)
     if strange:
         raise not_numbers(strange, path)
-    if not header.placed:
-        return (f"{path.name} does not say how it lies in the patient; left and right may be swapped.",)
-    return ()
 
 
-def _nifti_header(header: bytes, path: Path) -> _NiftiHeader:
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """The content of a gzip file, its checksums verified; Python's gzip module takes it in small bites.
+
+    Raises:
+        EOFError, zlib.error: cut off or damaged.
+    """
+    inflate, inside = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+    for chunk in _chunks(path):
+        data = chunk
+        while data:
+            yield inflate.decompress(data, _CHUNK)
+            inside, data = not inflate.eof, inflate.unconsumed_tail
+            if inflate.eof:  # another member may follow, or zeros to fill a block
+                data = inflate.unused_data.lstrip(b"\0")
+                inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    if inside:
+        raise EOFError
+
+
+def _nifti_header(header: bytes, path: Path) -> NiftiHeader:
     sizes_of_header = [struct.unpack_from(o + "i", header)[0] if len(header) >= 4 else 0 for o in "<>"]
     if 540 in sizes_of_header:
         raise InputError(f"{path} is NIfTI-2, which cannot be read.", "Save it as NIfTI-1 (.nii.gz) or NRRD.")
@@ -94,7 +138,7 @@ def _nifti_header(header: bytes, path: Path) -> _NiftiHeader:
     for n in sizes[:count]:
         voxels *= n
     number = {16: f"{order}f4", 64: f"{order}f8"}.get(kind, "")
-    return _NiftiHeader(int(offset) + voxels * bits // 8, int(offset), number, max(codes) > 0)
+    return NiftiHeader(int(offset) + voxels * bits // 8, int(offset), number, max(codes) > 0)
 
 
 # -- MetaImage -------------------------------------------------------------------------------------

@@ -97,6 +97,9 @@ def order_of_round(seed: int, round_number: int, count: int) -> np.ndarray:
 
 def cut(image: np.ndarray, corner: tuple[int, int, int], size: tuple[int, int, int], outside: int = AIR) -> np.ndarray:
     """Copy a block out of an array; what lies outside of the array becomes ``outside``."""
+    inside = tuple(slice(start, start + want) for start, want in zip(corner, size, strict=True))
+    if min(corner) >= 0 and all(part.stop <= have for part, have in zip(inside, image.shape, strict=True)):
+        return np.array(image[inside])
     block = np.full(size, outside, dtype=image.dtype)
     source, target = [], []
     for start, want, have in zip(corner, size, image.shape, strict=True):
@@ -108,10 +111,10 @@ def cut(image: np.ndarray, corner: tuple[int, int, int], size: tuple[int, int, i
 
 
 def _air_share(block: np.ndarray, shape: tuple[int, ...], below: float) -> float:
-    """Share of air among the voxels that the CT really has (padding does not count)."""
-    real = np.prod([min(want, have) for want, have in zip(block.shape, shape, strict=True)])
-    tissue = np.count_nonzero(block >= below)
-    return float(1 - tissue / real)
+    """Share of air among the voxels that the CT really has (padding does not count); every eighth one is looked at."""
+    some = block[::2, ::2, ::2]
+    real = np.prod([min(want, have) for want, have in zip(block.shape, shape, strict=True)]) * some.size / block.size
+    return float(1 - np.count_nonzero(some >= below) / real)
 
 
 def ahead(draw: Callable[[int], T], numbers: Iterable[int], workers: int) -> Iterator[T]:

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -124,13 +125,15 @@ class Store:
     def _build(self, key: str, source: Path, recipe: Recipe, labels: Path | None, series: str | None) -> Entry:
         volume = read_volume(source, series)
         label_map = read_label_map(labels, volume) if labels is not None else None
-        image = resample_to_ras(volume, recipe.spacing)
+        with ThreadPoolExecutor(1) as pool:
+            content = pool.submit(content_of, volume)  # beside the resampling
+            image = resample_to_ras(volume, recipe.spacing)
         arrays = {IMAGE: image.array}
         if label_map is not None:
             # the label file may round its geometry otherwise; it lies on the CT's grid, that was checked
             on_grid = replace(volume, array=label_map.array)
             arrays[LABELS] = resample_to_ras(on_grid, recipe.spacing, labels=True).array
-        card = make_card(key, source, image, content_of(volume), recipe, label_map is not None)
+        card = make_card(key, source, image, content.result(), recipe, label_map is not None)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._clear_stale()

@@ -68,7 +68,7 @@ def read_volume(path: Path, series: str | None = None) -> Volume:
     """
     path = Path(path)
     image, warnings = _read(path, series)
-    array, unlike = to_hounsfield(sitk.GetArrayFromImage(image), path, volume_name(path))
+    array, unlike = to_hounsfield(sitk.GetArrayViewFromImage(image), path, volume_name(path))
     return _volume(image, array.T, path, warnings + unlike)
 
 

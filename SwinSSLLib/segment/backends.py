@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 EXACT = "torch-fp32"
 #: Share of the foreground on which a way must agree with the exact one.
 AGREEMENT = 0.995
-#: Measuring takes about a dozen windows, and OpenVINO a minute to convert the network: only a volume of at least so
-#: many windows, which takes the exact way at least so many seconds, is worth it. Others go by a rule.
+#: Measuring takes about a dozen windows: only a volume of at least so many is worth it, others are computed exactly
+#: until a larger one came. OpenVINO takes a minute to convert the network: only a volume that takes the exact way at
+#: least so many seconds is worth that.
 WORTH_WINDOWS, WORTH_SECONDS = 16, 60.0
 #: A less exact way must be faster by this factor: timings of one window scatter.
 FASTER = 1.1
@@ -119,8 +120,8 @@ class Runner:
         return True
 
     def by_rule(self) -> str:
-        """The way that is taken without measuring: 16 bits where the device is made for them; OpenVINO if demanded."""
-        return next((way for way in reversed(self.ways) if way.startswith("torch")), self.ways[-1])
+        """The way that is taken without measuring: the most exact one of those that may be chosen."""
+        return self.ways[0]
 
     def choose(self, window: Callable[[], Tensor], windows: int, stop: Callable[[], bool] | None = None) -> None:
         """Find the fastest way for a volume, or recall it.
@@ -134,37 +135,39 @@ class Runner:
             return self._change(self.ways[0])
         key = " | ".join((self.identity, str(self.roi), self.device.type, *self.ways))
         known = recall(key)
-        if known is not None and known.way in self.ways:
-            return self._change(known.way)
-        if known is None and windows >= WORTH_WINDOWS:
-            self._change(EXACT)
-            known = Choice(None, self._seconds(window().to(self.device)))
-            remember(key, known)
-        if known is not None and windows >= WORTH_WINDOWS and windows * known.exact_seconds >= WORTH_SECONDS:
-            known = self._measure(window().to(self.device), known.exact_seconds, stop)
-            if known.way is not None:
+        if windows >= WORTH_WINDOWS:
+            if known is None:
+                self._change(EXACT)
+                known = Choice(None, self._seconds(window().to(self.device)))
                 remember(key, known)
-                return self._change(known.way)
-        return self._change(self.by_rule())
+            # OpenVINO is not tried for a volume that is done before it is converted; for a larger one it is, once.
+            long = windows * known.exact_seconds >= WORTH_SECONDS
+            ways = [way for way in self.ways if long or way.startswith("torch")]
+            if not set(ways) <= set(known.agreement):
+                known = self._measure(window().to(self.device), ways, known.exact_seconds, stop)
+                remember(key, known)
+        return self._change(known.way if known is not None and known.way in self.ways else self.by_rule())
 
     def _change(self, name: str) -> None:
         if self.name != name or self._run is None:
             self.use(name)
 
-    def _measure(self, window: Tensor, exact: float, stop: Callable[[], bool] | None) -> Choice:
-        """Time each way on a window; a choice of None if it was stopped."""
+    def _measure(self, window: Tensor, ways: list[str], exact: float, stop: Callable[[], bool] | None) -> Choice:
+        """Time some ways on a window; a choice of None if it was stopped. One that fails agrees on nothing."""
         seconds: dict[str, float] = {}
         agreement: dict[str, float] = {}
         self._change(EXACT)
         reference = self(window).argmax(dim=1)
         best = None
-        for name in list(self.ways):
+        for name in ways:
             if stop is not None and stop():
                 return Choice(None, exact)
+            agreement[name] = 0.0
             if not self.use(name):
                 continue
             agreement[name] = agree(self(window).argmax(dim=1), reference)
             if self.name != name:  # it failed on the way, and torch took its place
+                agreement[name] = 0.0
                 continue
             seconds[name] = min(self._seconds(window) for _ in range(TRIES))
             log.info("%s: %.2f s a window, agrees on %.3f %%", name, seconds[name], 100 * agreement[name])

@@ -152,12 +152,12 @@ def store(arguments: argparse.Namespace, folder: Path) -> sides.Run:
 
 
 def warm_cache(arguments: argparse.Namespace, folder: Path) -> sides.Run:
-    """CTs in memory, a random crop each time."""
+    """CTs in memory, a random crop each time; the cached volume is not copied before."""
     from monai.data import CacheDataset
     from monai.transforms import RandSpatialCropd
 
     crop = RandSpatialCropd("image", ROI, random_size=False)
-    dataset = CacheDataset([{"image": str(arguments.ct)}], [*transforms(), crop], progress=False)
+    dataset = CacheDataset([{"image": str(arguments.ct)}], [*transforms(), crop], progress=False, copy_cache=False)
     return warm(lambda: dataset[0], arguments.draws)
 
 

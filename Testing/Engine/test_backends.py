@@ -148,16 +148,50 @@ def test_a_little_faster_is_not_worth_less_exact(a_cheap_network, a_window, monk
     assert runner.name == "torch-fp32"
 
 
-@pytest.mark.parametrize(("windows", "seconds", "timed_once"), [(4, 100.0, False), (40, 0.1, True)])
-def test_small_volumes_go_by_a_rule(windows, seconds, timed_once, a_cheap_network, a_window, monkeypatch):
-    asked = timed(monkeypatch, {"torch-fp32": seconds})
-    for _ in range(2):
-        runner = a_runner(a_cheap_network)
-        runner.choose(lambda: a_window, windows)
-        assert runner.name == "torch-bf16", "what torch does where bf16 is at home; OpenVINO would have to convert"
-    assert asked == (["torch-fp32"] if timed_once else [])
-    assert a_runner(a_cheap_network, ["torch-fp32", "openvino-fp32"]).by_rule() == "torch-fp32"
-    assert a_runner(a_cheap_network, ["openvino-fp32"]).by_rule() == "openvino-fp32"
+def test_few_windows_are_computed_exactly_until_a_choice_was_measured(a_cheap_network, a_window, monkeypatch):
+    asked = timed(monkeypatch, {"torch-fp32": 100.0, "torch-bf16": 1.0})
+    ways = ["torch-fp32", "torch-bf16"]
+    few = a_runner(a_cheap_network, ways)
+    few.choose(lambda: pytest.fail("nothing is measured for so few"), 4)
+    assert few.name == "torch-fp32" and not asked
+    a_runner(a_cheap_network, ways).choose(lambda: a_window, 40)
+    few.choose(lambda: pytest.fail("nothing is measured for so few"), 4)
+    assert few.name == "torch-bf16", "as it was measured to find the same organs"
+    assert a_runner(a_cheap_network, ["openvino-fp32", "openvino-bf16"]).by_rule() == "openvino-fp32"
+
+
+def test_openvino_is_converted_for_volumes_that_take_long(a_cheap_network, a_window, monkeypatch):
+    asked = timed(monkeypatch, {"torch-fp32": 0.5, "torch-bf16": 0.4, "openvino-fp32": 0.2, "openvino-bf16": 0.1})
+    converted: list[str] = []
+
+    def convert(network, roi, sha256, kind):
+        converted.append(kind)
+        return network
+
+    monkeypatch.setattr(backends, "OpenVinoNet", convert)
+    runner = a_runner(a_cheap_network)
+    runner.choose(lambda: a_window, 40)  # 20 seconds
+    assert runner.name == "torch-bf16" and not converted
+    asked.clear()
+    runner.choose(lambda: pytest.fail("nothing is measured twice"), 40)
+    assert not asked
+    runner.choose(lambda: a_window, 400)
+    assert runner.name == "openvino-bf16" and converted == ["fp32", "bf16"]
+
+
+def test_a_way_that_fails_is_not_tried_again(a_cheap_network, a_window, monkeypatch):
+    timed(monkeypatch, {"torch-fp32": 9.0})
+
+    def fail(network, roi, sha256, kind):
+        raise RuntimeError("cannot convert")
+
+    monkeypatch.setattr(backends, "OpenVinoNet", fail)
+    runner = a_runner(a_cheap_network, ["torch-fp32", "openvino-fp32"])
+    runner.choose(lambda: a_window, 40)
+    assert runner.name == "torch-fp32" and "cannot convert" in runner.notes[0]
+    again = a_runner(a_cheap_network, ["torch-fp32", "openvino-fp32"])
+    again.choose(lambda: pytest.fail("nothing is measured twice"), 40)
+    assert again.name == "torch-fp32" and not again.notes
 
 
 def test_stop_ends_the_measuring_without_a_choice(a_cheap_network, a_window, monkeypatch):

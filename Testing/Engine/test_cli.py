@@ -144,12 +144,15 @@ def test_machines_hear_of_an_error_once(swinssl, tmp_path, a_cohort, tiny):
     assert errors[0]["hint"]
 
 
-def test_two_processes_by_torchrun_make_one_run(tmp_path, a_cohort, tiny):
+@pytest.mark.parametrize(
+    ("launcher", "option"),
+    [(("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"), ()), ((), ("--devices", "2"))],
+    ids=["torchrun", "devices"],
+)
+def test_two_processes_make_one_run(tmp_path, a_cohort, tiny, launcher, option):
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
-        "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
-        "--preset", "quick", "--settings", tiny[0],
-        "--steps", 2, "--no-report",
+        sys.executable, *launcher, "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
+        "--preset", "quick", "--settings", tiny[0], "--steps", 2, "--no-report", "--device", "cpu", *option,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)

@@ -132,6 +132,26 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, a_cohort, a_
     assert same_tensors(load_model(a_pretrained_run).state, load_model(out).state)
 
 
+def test_no_flipped_bit_of_a_checkpoint_is_taken_for_good(tmp_path, a_pretrained_run):
+    """Anywhere in the file: it is refused, or the bit stood where nothing is (padding), and all is as it was."""
+    whole = RunFolder(a_pretrained_run).checkpoints / "last.ckpt"
+    content, random, refused = whole.read_bytes(), np.random.default_rng(0), 0
+    expected = load_checkpoint(whole)
+    file = tmp_path / "last.ckpt"
+    for place in random.integers(0, len(content), 40):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(random.integers(8))
+        file.write_bytes(damaged)
+        try:
+            found = load_checkpoint(file)
+        except InputError as error:
+            refused += "damaged" in error.message or "not a checkpoint" in error.message
+            continue
+        assert found["step"] == expected["step"] and same_tensors(found["model"], expected["model"])
+        refused += 1
+    assert refused == 40
+
+
 def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
     class Trap:
         def __reduce__(self):

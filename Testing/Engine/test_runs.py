@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from SwinSSLLib import atomic
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.ranks import process_rank
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder, read_events
 
@@ -132,3 +135,61 @@ def test_wishes_of_an_earlier_run_are_forgotten_and_new_ones_are_heard(a_run):
         control._looked = 0.0
         assert control.stop
     assert not any(a_run.wish(word).exists() for word in ("stop", "preview"))
+
+
+# --- one writer at a time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from SwinSSLLib.runs import RunFolder
+with RunFolder(Path(sys.argv[1])).writing(new=False):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_has_one_writer_and_a_dead_one_leaves_no_lock(tmp_path):
+    """The lock is the operating system's: killing its holder gives it back."""
+    run = RunFolder(tmp_path)
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(InputError, match=f"being written by another process.*{holder.pid}") as caught,
+            run.writing(new=False),
+        ):
+            pass
+        assert "swinssl stop" in caught.value.hint
+    finally:
+        holder.kill()
+        holder.wait()
+    with run.writing(new=False):
+        assert str(os.getpid()) in run.lock.read_text()
+    with run.writing(new=False):
+        pass
+
+
+def test_no_lock_is_left_in_a_folder_that_is_none_of_ours(tmp_path):
+    (tmp_path / "thesis.doc").touch()
+    with pytest.raises(InputError, match="not an empty folder"), RunFolder(tmp_path).writing(new=True):
+        pass
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.doc"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "rank"),
+    [
+        ({}, 0),
+        ({"RANK": "3", "LOCAL_RANK": "1"}, 3),
+        ({"SLURM_PROCID": "2", "LOCAL_RANK": "0"}, 2),
+        ({"LOCAL_RANK": "1"}, 1),
+        ({"RANK": ""}, 0),
+    ],
+)
+def test_the_rank_is_known_from_every_launcher(variables, rank, monkeypatch):
+    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert process_rank() == rank

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from SwinSSLLib import training_memory as memory
+from SwinSSLLib.commands.options import add_training_options, make_settings
 from SwinSSLLib.jobs import rehearsal_of
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
@@ -145,3 +147,15 @@ def test_limits_of_the_process_count(monkeypatch):
     here = psutil.Process().memory_info().vms
     monkeypatch.setattr(resource, "getrlimit", lambda what: (here + 10_000_000, resource.RLIM_INFINITY))
     assert memory.free_memory(torch.device("cpu")) <= 10_100_000
+
+
+def test_batch_auto_on_the_command_line(monkeypatch, capsys):
+    parser = argparse.ArgumentParser()
+    add_training_options(parser)
+    arguments = parser.parse_args(["-o", "run", "-p", "quick", "-b", "auto", "--device", "cpu"])
+    three = without_base(pretrain_settings("quick", {"training": {"batch": 3}}))
+    monkeypatch.setattr(memory, "free_memory", lambda device: int(1.01 * three / 0.9))
+    assert make_settings(arguments, pretrain_settings, None).training.batch == 3
+    with pytest.raises(SystemExit):
+        parser.parse_args(["-o", "run", "-b", "many"])
+    assert "--batch" in capsys.readouterr().err

@@ -101,6 +101,22 @@ def test_a_run_from_start_to_end_with_its_curves(a_ready_section):
     section.charts.remove()
 
 
+def test_as_many_sub_volumes_as_fit_into_the_memory(a_ready_section):
+    """The engine chooses the batch, and the run says what it needs."""
+    ui = a_ready_section.ui
+    ui.batchBox.value = 3
+    assert a_ready_section.settingArguments()[2:4] == ["--batch", "3"]
+    ui.largestBatchBox.click()
+    assert not ui.batchBox.enabled
+    assert a_ready_section.settingArguments()[2:4] == ["--batch", "auto"]
+    ui.largestBatchBox.click()
+    assert ui.batchBox.enabled
+    ui.startButton.click()
+    assert waitFor(lambda: "GiB of memory" in ui.statusLabel.text, 60), ui.statusLabel.text
+    ui.stopButton.click()
+    assert waitFor(lambda: state(a_ready_section) in ("stopped", "finished"), 120)
+
+
 def test_stop_and_resume(a_ready_section, tmp_path):
     section = a_ready_section
     section.context.parameters.pretrainSteps = 400

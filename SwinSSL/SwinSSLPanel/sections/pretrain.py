@@ -30,6 +30,7 @@ class PretrainSection(RunSection):
         ui.attachButton.connect("clicked()", self.onAttach)
         ui.runSelector.connect("activated(int)", self.onRunChosen)
         ui.volumesSelector.connect("checkedNodesChanged()", self.updateButtons)
+        ui.largestBatchBox.connect("toggled(bool)", self.onLargestBatch)
         self.rememberPath(ui.dataPath, "pretrainData")
         self.rememberPath(ui.settingsPath, "pretrainSettings")
         ui.runsButton.directory = str(context.runsFolder)
@@ -74,6 +75,10 @@ class PretrainSection(RunSection):
         self.fillRuns()
         return found
 
+    def onLargestBatch(self, checked: bool) -> None:
+        """The number follows from the memory, or from the user."""
+        self.ui.batchBox.enabled = not checked
+
     def onRunChosen(self, number: int) -> None:
         """A run of the list."""
         path = self.ui.runSelector.itemData(number)
@@ -109,7 +114,9 @@ class PretrainSection(RunSection):
         arguments = ["--preset", parameters.pretrainPreset]
         if parameters.pretrainSteps:
             arguments += ["--steps", str(parameters.pretrainSteps)]
-        if parameters.pretrainBatch:
+        if parameters.pretrainLargestBatch:
+            arguments += ["--batch", "auto"]
+        elif parameters.pretrainBatch:
             arguments += ["--batch", str(parameters.pretrainBatch)]
         if parameters.pretrainSettings:
             arguments += ["--settings", parameters.pretrainSettings]

@@ -1,6 +1,6 @@
 """What a click on "Segment organs" costs beside the network, part by part, in the real panel.
 
-    python3 Testing/run.py benchmark click [--rounds 5] [--feature 12] [--out benchmarks]
+    python3 Testing/run.py benchmark panel [--rounds 5] [--feature 12] [--out benchmarks]
 
 A CT of 512 x 512 x 150 voxels lies in the scene, so that it must be handed to the worker as a file; the network is
 small so that the rest can be seen. Four clicks take turns, each in a process of its own:
@@ -229,9 +229,9 @@ def main() -> int:
     print(f"\n  {'seconds of each part':<20}" + "".join(f"{name:>16}" for name in found))
     for part in (*PARTS, "total"):
         print(f"  {part:<20}" + "".join(f"{sides.median(runs, part):>16.3f}" for runs in found.values()))
-    sides.save(options.out / "click.json", found, threads=options.threads, feature=options.feature, shape=SHAPE)
-    chart(options.out / "click.png", found)
-    print(f"\n{options.out / 'click.json'}, {options.out / 'click.png'}")
+    sides.save(options.out / "panel.json", found, threads=options.threads, feature=options.feature, shape=SHAPE)
+    chart(options.out / "panel.png", found)
+    print(f"\n{options.out / 'panel.json'}, {options.out / 'panel.png'}")
     return 0
 
 
