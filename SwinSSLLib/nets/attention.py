@@ -102,22 +102,19 @@ def _gather(qkv: Tensor, padding: Tensor, one: WindowClass, tokens: Tensor) -> t
 
 @dataclass(frozen=True)
 class _Block:
-    """Some windows of a class: tokens (W, m), where these stand in the row of all, what is added to their scores."""
+    """Some windows of a class: tokens (W, m), and what is added to their scores."""
 
     number: int
     one: WindowClass
     tokens: Tensor
-    places: slice
     added: Tensor
 
 
 def _blocks(windows: TokenWindows, biases: tuple[Tensor, ...], count: int) -> Iterator[_Block]:
     """Cut the windows of each class into blocks of about :data:`BLOCK` scores."""
-    start = 0
     for number, (one, added) in enumerate(zip(windows.classes, biases, strict=True)):
         for tokens in one.tokens.split(max(1, BLOCK // (added.numel() * count))):
-            yield _Block(number, one, tokens, slice(start, start + tokens.numel()), added)
-            start += tokens.numel()
+            yield _Block(number, one, tokens, added)
 
 
 class _Blocked(torch.autograd.Function):
@@ -127,18 +124,18 @@ class _Blocked(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, padding: Tensor, windows: TokenWindows, *biases: Tensor) -> Tensor:
         count, total, _, heads, depth = qkv.shape
         scores = sum(len(one.tokens) * bias.numel() for one, bias in zip(windows.classes, biases, strict=True))
-        # Written in the order of the windows and sorted at the end: rows here and there miss the cache.
-        row = qkv.new_empty(count, total, heads, depth)
+        attended = qkv.new_empty(count, total, heads, depth)
         kept = []
         for block in _blocks(windows, biases, count):
             q, k, v = _gather(qkv, padding, block.one, block.tokens)
             shares = _shares(q, k, block.added)
-            _spread(row, block)[:] = (shares @ v).view(count, -1, *q.shape[1:]).transpose(2, 3)
+            found = (shares @ v).transpose(1, 2).reshape(count, -1, heads, depth)
+            attended.index_copy_(1, block.tokens.flatten(), found)
             if scores <= KEPT:
                 kept.append(shares)
         ctx.save_for_backward(qkv, padding, *biases, *kept)
         ctx.windows = windows
-        return row.index_select(1, windows.back)
+        return attended
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -146,7 +143,7 @@ class _Blocked(torch.autograd.Function):
         qkv, padding, *more = ctx.saved_tensors
         biases, kept = tuple(more[: len(windows.classes)]), iter(more[len(windows.classes) :])
         count, _, _, heads, depth = qkv.shape
-        row, for_padding = torch.empty_like(qkv), torch.zeros_like(padding)
+        for_qkv, for_padding = torch.empty_like(qkv), torch.zeros_like(padding)
         for_biases = [torch.zeros_like(bias) for bias in biases]
         for block in _blocks(windows, biases, count):
             q, k, v = _gather(qkv, padding, block.one, block.tokens)
@@ -163,15 +160,9 @@ class _Blocked(torch.autograd.Function):
                 of_k, k_of_padding = of_k[:, :, :-1], of_k[:, :, -1].sum(dim=0)
                 of_v, v_of_padding = of_v[:, :, :-1], of_v[:, :, -1].sum(dim=0)
                 for_padding += torch.stack([k_of_padding, v_of_padding])
-            into = _spread(row, block)
-            for part, found in enumerate((of_q, of_k, of_v)):
-                into[:, :, :, part] = found.view(count, -1, *found.shape[1:]).transpose(2, 3)
-        return row.index_select(1, windows.back), for_padding, None, *for_biases
-
-
-def _spread(row: Tensor, block: _Block) -> Tensor:
-    """The places of a block in a row (N, T, ...) of all tokens of all windows: (N, W, m, ...)."""
-    return row[:, block.places].view(len(row), *block.tokens.shape, *row.shape[2:])
+            of_all = torch.stack([of_q, of_k, of_v]).permute(1, 3, 0, 2, 4).reshape(count, -1, 3, heads, depth)
+            for_qkv.index_copy_(1, block.tokens.flatten(), of_all)
+        return for_qkv, for_padding, None, *for_biases
 
 
 def _shares(q: Tensor, k: Tensor, added: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import write_series
 
+from SwinSSLLib.data import formats, headers
 from SwinSSLLib.data.volumes import (
     Volume,
     is_volume_file,
@@ -168,6 +169,36 @@ def test_a_whole_gzip_with_a_short_body_is_refused(a_ct, tmp_path):
     assert "incomplete" in sentence_of(path)
     image = sitk.ReadImage(path)  # ITK alone reads it and makes up the rest
     assert image.GetSize() == a_ct.shape
+
+
+@pytest.mark.parametrize(
+    ("more", "whole"),
+    [(b"", True), (b"\0" * 512, True), (b"rubbish" * 100, False), (gzip.compress(b"\0" * 512)[:-1], False)],
+    ids=["nothing", "zeros", "rubbish", "half a member"],
+)
+def test_a_gzip_of_several_members_is_read_to_its_end(a_ct, tmp_path, more, whole):
+    """As bgzip and parallel compressors write it; zeros may fill the last block (RFC 1952)."""
+    path = tmp_path / "ct.nii.gz"
+    write_volume(a_ct, path)
+    content = gzip.decompress(path.read_bytes())
+    parts = (content[:100], content[100:5000], content[5000:])
+    path.write_bytes(b"".join(map(gzip.compress, parts)) + more)
+    if whole:
+        assert np.array_equal(read_volume(path).array, a_ct.array)
+    else:
+        assert "damaged" in sentence_of(path)
+
+
+def test_a_length_that_the_last_bytes_do_not_promise_is_counted_before_memory_is_taken(a_ct, tmp_path, monkeypatch):
+    """The last four bytes of a gzip file tell its length; where they tell less, nothing is read by ITK before."""
+    path = tmp_path / "ct.nii.gz"
+    write_volume(a_ct, path)
+    header = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<8h", header, 40, 3, 512, 512, 200, 1, 1, 1, 1)
+    path.write_bytes(gzip.compress(bytes(header) + b"\0" * 600_000, 1))
+    monkeypatch.setattr(formats, "_voxels", lambda *_: pytest.fail("memory was asked for"))
+    monkeypatch.setattr(headers, "_LARGEST_COMPRESSION", 10**9)
+    assert "incomplete" in sentence_of(path)
 
 
 def test_other_things_under_a_volume_name_are_refused(tmp_path):
