@@ -34,16 +34,30 @@ def make_fabric(training: TrainingSettings) -> Fabric:
         )
     if device == "cuda" and training.precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
         raise EnvironmentProblem("This GPU does not compute in bf16.", "Use precision 16-mixed or 32-true.")
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    options: dict[str, Any] = {"devices": local or training.devices}
-    if local:
-        options["num_nodes"] = max(1, world // local)
-    if world > 1 or training.devices > 1:
+    options: dict[str, Any] = {"devices": training.devices}
+    nodes, each = _started_processes()
+    if each:
+        options = {"devices": each, "num_nodes": nodes}
+    if nodes * (each or training.devices) > 1:
         options["strategy"] = "ddp"
     fabric = Fabric(accelerator=device, precision=training.precision, **options)
     fabric.launch()
     return fabric
+
+
+def _started_processes() -> tuple[int, int]:
+    """Nodes, and processes on each, that a launcher has started; (1, 0) if this process was started alone.
+
+    torchrun tells them in its variables, srun in Slurm's. A shell inside of a Slurm job has some of these too, but is a
+    single task.
+    """
+    local, world = (int(os.environ.get(name, "0")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    if local:
+        return max(1, world // local), local
+    tasks, nodes = (int(os.environ.get(name, "1")) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
+    if tasks > 1 and "SLURM_PROCID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
+        return nodes, tasks // nodes
+    return 1, 0
 
 
 def available_device(wanted: str) -> str:

@@ -219,7 +219,9 @@ class _Loop:
     def _tell_losses(self, step: int) -> None:
         if not self._count:
             return
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        # Of all processes: then they are those of a single process with the whole batch.
+        values = self.fabric.all_reduce(torch.stack(list(self._sums.values())) / self._count, reduce_op="mean")
+        means = dict(zip(self._sums, values.tolist(), strict=True))
         self._sums, self._count = {}, 0
         if not all(math.isfinite(value) for value in means.values()):
             raise _diverged(step)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from SwinSSLLib.data.scaling import scale_window
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.views import Views, make_views
 from SwinSSLLib.settings import InputSettings, PretrainSettings
 
@@ -25,13 +26,13 @@ def to_input(blocks: Sequence[np.ndarray], settings: InputSettings, device: torc
     return scale_window(batch.float(), settings.hu_window).unsqueeze(1)
 
 
-def two_views(sub_volumes: Tensor, settings: PretrainSettings, generator: torch.Generator) -> Views:
+def two_views(sub_volumes: Tensor, settings: PretrainSettings, draws: Draws) -> Views:
     """Views of N sub-volumes, first ones and then second ones, as one batch of 2N.
 
     The network has no batch statistics, so one pass over both gives what two passes give.
     """
-    first = make_views(sub_volumes, settings.views, settings.input.roi, generator)
-    second = make_views(sub_volumes, settings.views, settings.input.roi, generator)
+    first = make_views(sub_volumes, settings.views, settings.input.roi, draws)
+    second = make_views(sub_volumes, settings.views, settings.input.roi, draws)
     return Views(
         torch.cat([first.corrupted, second.corrupted]),
         torch.cat([first.target, second.target]),

@@ -13,23 +13,26 @@ import math
 import torch
 from torch import Tensor
 
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.settings import ViewSettings
 
 _START_MARGIN = 0.05
 
 
-def official_cutout(target: Tensor, settings: ViewSettings, generator: torch.Generator, *, swap: bool = True) -> Tensor:
+def official_cutout(target: Tensor, settings: ViewSettings, draws: Draws, *, swap: bool = True) -> Tensor:
     """Corrupted copies of ``target`` (N, C, I, J, K), values 0..1.
 
     Args:
         target: whole sub-volumes.
         settings: ``cutout_share`` is the upper end of the drawn share, ``box_sides`` the shortest and longest side.
-        generator: source of every draw.
-        swap: whether the second stage (boxes from another sample) follows.
+        draws: source of every draw.
+        swap: whether the second stage (boxes from another sample) follows. As in the public code, the other one is
+            of the same process.
     """
     result = target.clone()
     count = len(target)
     for index in range(count):
+        generator = draws.own(index)
         for box in _official_boxes(target.shape[2:], settings, generator):
             view = result[(index, slice(None), *box)]
             noise = torch.randn(view.shape, generator=generator, device=target.device, dtype=target.dtype)

@@ -27,6 +27,7 @@ from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.nets.weights import Coverage, Init, load_encoder
 from SwinSSLLib.pretrain.batches import some_of, to_input, two_views
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contrast, ssl_objectives
 from SwinSSLLib.pretrain.previews import write_preview
 from SwinSSLLib.pretrain.validation import Validation
@@ -134,7 +135,7 @@ class Pretraining(Saving):
         sub_volumes = to_input(
             [block.array for block in self.batches.batch(step, part)], self.settings.input, self.fabric.device
         )
-        views = two_views(sub_volumes, self.settings, self._generator(step, part))
+        views = two_views(sub_volumes, self.settings, self._draws(step, part))
         pieces, count = self.thrift.pieces, len(sub_volumes)
         if pieces > 1:
             views = some_of(views, range(piece, count, pieces))
@@ -155,11 +156,12 @@ class Pretraining(Saving):
             shown = self.validation.show(self.network, self.settings.preview_sub_volumes)
         return write_preview(self.run.previews, step, shown, self.settings.input.hu_window)
 
-    def _generator(self, step: int, part: int) -> torch.Generator:
-        """A fresh generator for each batch: the views depend on its number only."""
-        training = self.settings.training
-        number = (step * training.accumulate + part) * self.fabric.world_size + self.fabric.global_rank
-        return torch.Generator(self.fabric.device).manual_seed(training.seed * 2**31 + number)
+    def _draws(self, step: int, part: int) -> Draws:
+        """Fresh draws for each batch: the views depend on its number and on the place of a sub-volume in it only."""
+        training, fabric = self.settings.training, self.fabric
+        number = step * training.accumulate + part
+        first, total = fabric.global_rank * training.batch, fabric.world_size * training.batch
+        return Draws(training.seed, number, device=fabric.device, first=first, total=total)
 
 
 def rehearsal(settings: PretrainSettings) -> Rehearsal:

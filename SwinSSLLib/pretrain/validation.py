@@ -13,6 +13,7 @@ from SwinSSLLib.data.sampling import SubVolume, SubVolumeSampler
 from SwinSSLLib.data.store import Entry
 from SwinSSLLib.nets.heads import SSLOutput
 from SwinSSLLib.pretrain.batches import to_input, two_views
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.objectives import similarity_matrix, ssl_objectives
 from SwinSSLLib.pretrain.views import Views, source_size
 from SwinSSLLib.settings import PretrainSettings
@@ -129,8 +130,8 @@ class Validation:
         result = []
         for start in range(0, len(self), self.group):
             blocks = [block.array for block in self.blocks[start : start + self.group]]
-            generator = torch.Generator(self.device).manual_seed(self.seed + start)
-            result.append(two_views(to_input(blocks, self.settings.input, self.device), self.settings, generator))
+            draws = Draws(self.seed, start, device=self.device)
+            result.append(two_views(to_input(blocks, self.settings.input, self.device), self.settings, draws))
         return result
 
     def _outputs(self, network: nn.Module) -> list[tuple[Views, SSLOutput]]:

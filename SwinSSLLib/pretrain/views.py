@@ -1,8 +1,8 @@
 """Two corrupted views of a sub-volume: rotation about the patient's axis and random cutout.
 
 Paper, section 3.2. Arrays are (N, C, I, J, K) with i to the patient's right, j to anterior, k to superior.
-Everything is drawn from a generator, on the device, for the whole batch at once; the draws that give the
-public code's own statistics are in :mod:`SwinSSLLib.pretrain.official_views`.
+Everything is drawn on the device, for the whole batch at once (:mod:`SwinSSLLib.pretrain.draws`); the draws that give
+the public code's own statistics are in :mod:`SwinSSLLib.pretrain.official_views`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.official_views import official_cutout
 from SwinSSLLib.settings import ViewSettings
 
@@ -37,28 +38,26 @@ class Views:
     rotation: Tensor
 
 
-def make_views(
-    sub_volumes: Tensor, settings: ViewSettings, roi: tuple[int, int, int], generator: torch.Generator
-) -> Views:
+def make_views(sub_volumes: Tensor, settings: ViewSettings, roi: tuple[int, int, int], draws: Draws) -> Views:
     """One random view of each sub-volume.
 
     Args:
         sub_volumes: (N, C, I', J', K'), values 0..1, of the size :func:`source_size` asks for.
         settings: how to turn and what to remove.
         roi: size (I, J, K) of a view.
-        generator: source of every draw, on the device of ``sub_volumes``.
+        draws: source of every draw, on the device of ``sub_volumes``.
 
     Returns:
-        The views; the same generator state gives the same views.
+        The views; the same draws give the same views.
     """
-    count, device = len(sub_volumes), sub_volumes.device
-    rotation = torch.randint(0, 4, (count,), generator=generator, device=device)
+    count = len(sub_volumes)
+    rotation = draws.integers(0, 4, count)
     target = centre_crop(rotate(sub_volumes, rotation, settings.rotation), roi)
     if settings.cutout == "official":
-        corrupted = official_cutout(target, settings, generator)
+        corrupted = official_cutout(target, settings, draws)
         return Views(corrupted, target, (corrupted != target).any(dim=1, keepdim=True), rotation)
-    mask = cutout_mask(count, roi, settings.cutout_share, settings.box_sides, generator)
-    corrupted = torch.where(mask, _fill(target, settings.fill, generator), target)
+    mask = cutout_mask(count, roi, settings.cutout_share, settings.box_sides, draws)
+    corrupted = torch.where(mask, _fill(target, settings.fill, draws), target)
     return Views(corrupted, target, mask, rotation)
 
 
@@ -110,7 +109,7 @@ def cutout_mask(
     size: tuple[int, int, int],
     share: float,
     box_sides: tuple[float, float],
-    generator: torch.Generator,
+    draws: Draws,
 ) -> Tensor:
     """Random boxes that together cover exactly ``round(share * voxels)`` voxels of each sample.
 
@@ -119,13 +118,13 @@ def cutout_mask(
     product of three intervals; the number of boxes is then found by bisection for all samples at once.
 
     Returns:
-        (count, 1, I, J, K) bool on the generator's device.
+        (count, 1, I, J, K) bool on the device of the draws.
     """
     wanted = round(share * math.prod(size))
-    device = generator.device
+    device = draws.device
     if wanted == 0:
         return torch.zeros((count, 1, *size), dtype=torch.bool, device=device)
-    along_i, along_j, along_k = _boxes(count, size, share, box_sides, generator)
+    along_i, along_j, along_k = _boxes(count, size, share, box_sides, draws)
     boxes = along_i.shape[1]
     # Column b holds the cross-section of box b in the I-J plane: (N, I * J, boxes).
     sections = torch.einsum("nbi,nbj->nijb", along_i, along_j).flatten(1, 2)
@@ -147,24 +146,20 @@ def _boxes(
     size: tuple[int, int, int],
     share: float,
     box_sides: tuple[float, float],
-    generator: torch.Generator,
+    draws: Draws,
 ) -> list[Tensor]:
     """Boxes as three lists of intervals, each (count, boxes, side) float 0 or 1; the last box covers everything."""
     mean_side = (box_sides[0] + box_sides[1]) / 2
     # n boxes of mean volume v leave (1 - v)^n uncovered; twice as many as needed on average are ample,
     # and the last box over everything makes the search end in any case.
     boxes = math.ceil(2 * -math.log(1 - share) / mean_side**3)
-    device = generator.device
+    device = draws.device
     intervals = []
     for side in size:
         shortest, longest = max(1, round(box_sides[0] * side)), max(1, round(box_sides[1] * side))
-        length = torch.randint(shortest, longest + 1, (count, boxes, 1), generator=generator, device=device)
+        length = draws.integers(shortest, longest + 1, count, boxes, 1)
         # A box may stick out and is clipped, so that borders are removed as often as the middle.
-        start = (
-            (torch.rand((count, boxes, 1), generator=generator, device=device) * (side + length - 1)).long()
-            - length
-            + 1
-        )
+        start = (draws.uniform(count, boxes, 1) * (side + length - 1)).long() - length + 1
         position = torch.arange(side, device=device)
         inside = (position >= start) & (position < start + length)
         everything = torch.ones((count, 1, side), dtype=torch.bool, device=device)
@@ -178,13 +173,13 @@ def _covered(sections: Tensor, along_k: Tensor, first: Tensor) -> Tensor:
     return torch.bmm(sections, along_k * taken.unsqueeze(-1)) > 0.5
 
 
-def _fill(target: Tensor, fill: str, generator: torch.Generator) -> Tensor:
+def _fill(target: Tensor, fill: str, draws: Draws) -> Tensor:
     """What stands in removed places: noise, zeros, or the same place of another sample."""
     if fill == "zeros":
         return torch.zeros_like(target)
     if fill == "swap":
         return target.roll(1, dims=0)
-    noise = torch.randn(target.shape, generator=generator, device=target.device, dtype=target.dtype)
+    noise = draws.normal_like(target)
     # The public code scales its normal noise to 0..1 box by box (utils/ops.py:32-39); three standard
     # deviations either side do the same without a search for extremes.
     return (noise / 6 + 0.5).clamp_(0, 1)

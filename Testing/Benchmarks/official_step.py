@@ -12,6 +12,7 @@ from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.official_views import official_cutout
 from SwinSSLLib.settings import PretrainSettings, ViewSettings
 
@@ -50,13 +51,12 @@ class OfficialHead(nn.Module):
         return rotation, embedding, image
 
 
-def official_views(x: Tensor, views: ViewSettings, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def official_views(x: Tensor, views: ViewSettings, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Corrupted, whole, turns: sample by sample, as utils/ops.py does."""
-    turned, turns = x.clone(), torch.zeros(len(x), dtype=torch.long)
+    turned, turns = x.clone(), draws.integers(0, 4, len(x))
     for number in range(len(x)):
-        turns[number] = torch.randint(0, 4, (1,), generator=generator)
         turned[number] = x[number].rot90(int(turns[number]), (2, 3))
-    return official_cutout(turned, views, generator), turned, turns
+    return official_cutout(turned, views, draws), turned, turns
 
 
 def official_loss(
@@ -81,8 +81,8 @@ def official_loss(
 
 def official_step(network: OfficialHead, sub_volumes: Tensor, settings: PretrainSettings, seed: int) -> Tensor:
     """Views, two passes, loss; the gradient is the caller's."""
-    generator = torch.Generator().manual_seed(seed)
-    seen, whole, turns = official_views(sub_volumes, settings.views, generator)
-    seen2, whole2, turns2 = official_views(sub_volumes, settings.views, generator)
+    draws = Draws(seed, device=sub_volumes.device)
+    seen, whole, turns = official_views(sub_volumes, settings.views, draws)
+    seen2, whole2, turns2 = official_views(sub_volumes, settings.views, draws)
     outputs = network(seen), network(seen2)
     return official_loss(*outputs, (whole, whole2), torch.cat([turns, turns2]), settings.loss.temperature)

@@ -169,18 +169,18 @@ def official(arguments: argparse.Namespace) -> tuple[Any, Callable[[Any, int], A
 
 def ours(arguments: argparse.Namespace) -> tuple[Any, Callable[[Any, int], Any], Any]:
     """Our step, as :mod:`SwinSSLLib.pretrain.trainer` makes it."""
-    import torch
 
     from SwinSSLLib.nets.fast import accelerate
     from SwinSSLLib.nets.heads import SSLNet
     from SwinSSLLib.pretrain.batches import two_views
+    from SwinSSLLib.pretrain.draws import Draws
     from SwinSSLLib.pretrain.objectives import ssl_objectives
 
     settings = settings_of(arguments)
     network = accelerate(SSLNet(settings.network, settings.heads)).to(arguments.device)
 
     def step(x: Any, number: int) -> Any:
-        views = two_views(x, settings, torch.Generator(arguments.device).manual_seed(number))
+        views = two_views(x, settings, Draws(number, device=arguments.device))
         return ssl_objectives(network(views.corrupted), views, settings.loss).total
 
     return settings, step, network
@@ -196,6 +196,7 @@ def compare(arguments: argparse.Namespace) -> sides.Run:
     from torch.utils.flop_counter import FlopCounterMode
 
     from SwinSSLLib.pretrain.batches import two_views
+    from SwinSSLLib.pretrain.draws import Draws
     from SwinSSLLib.pretrain.objectives import ssl_objectives
     from SwinSSLLib.pretrain.views import Views
 
@@ -203,7 +204,7 @@ def compare(arguments: argparse.Namespace) -> sides.Run:
     _, _, slow = official(arguments)
     slow.load_state_dict(fast.state_dict())
     device = torch.device(arguments.device)
-    views = two_views(sample(settings, device), settings, torch.Generator(device).manual_seed(0))
+    views = two_views(sample(settings, device), settings, Draws(0, device=device))
     with FlopCounterMode(display=False) as counter:
         first, second = (slow(part) for part in views.corrupted.chunk(2))
         loss = official_loss(first, second, views.target.chunk(2), views.rotation, settings.loss.temperature)

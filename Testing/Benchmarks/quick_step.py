@@ -67,6 +67,7 @@ def measure(variant: str, steps: int, threads: int) -> dict[str, float]:
     from SwinSSLLib.nets.heads import SSLNet
     from SwinSSLLib.presets import pretrain_settings
     from SwinSSLLib.pretrain.batches import two_views
+    from SwinSSLLib.pretrain.draws import Draws
     from SwinSSLLib.pretrain.objectives import ssl_objectives
 
     torch.set_num_threads(threads)
@@ -77,7 +78,7 @@ def measure(variant: str, steps: int, threads: int) -> dict[str, float]:
     times = []
     for step in range(steps + 1):
         started = time.perf_counter()
-        views = two_views(sub_volumes, settings, torch.Generator().manual_seed(step))
+        views = two_views(sub_volumes, settings, Draws(step))
         ssl_objectives(network(views.corrupted), views, settings.loss).total.backward()
         optimizer.step()
         optimizer.zero_grad()

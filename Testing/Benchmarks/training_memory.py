@@ -98,13 +98,14 @@ def pretraining(settings: Any) -> tuple[Any, Any]:
     from SwinSSLLib.nets.fast import accelerate
     from SwinSSLLib.nets.heads import SSLNet
     from SwinSSLLib.pretrain.batches import two_views
+    from SwinSSLLib.pretrain.draws import Draws
     from SwinSSLLib.pretrain.objectives import ssl_objectives
 
     network = accelerate(SSLNet(settings.network, settings.heads))
     whole = torch.rand(settings.training.batch, 1, *settings.input.roi)
 
     def loss_of(step: int) -> Any:
-        views = two_views(whole, settings, torch.Generator().manual_seed(step))
+        views = two_views(whole, settings, Draws(step))
         return ssl_objectives(network(views.corrupted), views, settings.loss).total
 
     return network, loss_of

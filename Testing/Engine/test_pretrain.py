@@ -18,6 +18,7 @@ from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.preparing import StoppedWhilePreparing
 from SwinSSLLib.presets import pretrain_settings
 from SwinSSLLib.pretrain.batches import to_input, two_views
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.objectives import ssl_objectives
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
@@ -237,7 +238,7 @@ def test_two_sub_volumes_can_be_learned_by_heart():
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 20) * (1 - step / steps)
-        views = two_views(sub_volumes, settings, torch.Generator().manual_seed(step))
+        views = two_views(sub_volumes, settings, Draws(step))
         loss = ssl_objectives(network(views.corrupted), views, settings.loss).total
         optimizer.zero_grad()
         loss.backward()
@@ -247,7 +248,7 @@ def test_two_sub_volumes_can_be_learned_by_heart():
     right, restored, by_mean = [], [], []
     with torch.no_grad():
         for seed in range(10_000, 10_010):  # views that it has not seen
-            views = two_views(sub_volumes, settings, torch.Generator().manual_seed(seed))
+            views = two_views(sub_volumes, settings, Draws(seed))
             output = network(views.corrupted)
             right.append((output.rotation.argmax(1) == views.rotation).float().mean())
             restored.append((output.reconstruction - views.target).abs()[views.mask].mean())

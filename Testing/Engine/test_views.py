@@ -8,13 +8,10 @@ import torch
 from scipy.stats import chisquare
 
 from SwinSSLLib.data.phantom import make_phantom
+from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.official_views import official_cutout
 from SwinSSLLib.pretrain.views import centre_crop, cutout_mask, make_views, rotate, source_size
 from SwinSSLLib.settings import ViewSettings
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def a_phantom_block(size: int = 24) -> torch.Tensor:
@@ -87,7 +84,7 @@ def test_a_plane_that_is_not_square_is_refused_and_source_size_makes_it_square()
 def test_a_view_that_is_not_cubic_holds_only_real_voxels():
     roi = (64, 32, 32)
     blocks = torch.rand(8, 1, *source_size(roi, "axial")) + 1  # no voxel is 0
-    views = make_views(blocks, ViewSettings(cutout_share=0.0), roi, generator())
+    views = make_views(blocks, ViewSettings(cutout_share=0.0), roi, Draws(0))
     assert views.target.shape == (8, 1, *roi)
     assert float(views.target.min()) >= 1
     assert set(views.rotation.tolist()) > {0}
@@ -96,7 +93,7 @@ def test_a_view_that_is_not_cubic_holds_only_real_voxels():
 
 
 def test_angles_are_uniform():
-    views = make_views(torch.zeros(4000, 1, 1, 1, 1), ViewSettings(cutout_share=0), (1, 1, 1), generator())
+    views = make_views(torch.zeros(4000, 1, 1, 1, 1), ViewSettings(cutout_share=0), (1, 1, 1), Draws(0))
     counts = np.bincount(views.rotation.numpy(), minlength=4)
     assert chisquare(counts).pvalue > 0.001
 
@@ -104,7 +101,7 @@ def test_angles_are_uniform():
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.6])
 @pytest.mark.parametrize("size", [(64, 64, 64), (96, 64, 32)])
 def test_the_cutout_removes_exactly_what_was_asked(size, share):
-    mask = cutout_mask(6, size, share, (0.05, 0.25), generator())
+    mask = cutout_mask(6, size, share, (0.05, 0.25), Draws(0))
     removed = mask.flatten(1).sum(1)
     assert removed.tolist() == [round(share * np.prod(size))] * 6
     assert not torch.equal(mask[0], mask[1])
@@ -114,14 +111,14 @@ def test_the_cutout_removes_exactly_what_was_asked(size, share):
 
 def test_the_cutout_is_made_of_boxes():
     """Along any axis the removed runs are as long as box sides, not single voxels as random pixels would be."""
-    mask = cutout_mask(1, (64, 64, 64), 0.3, (0.05, 0.25), generator())[0, 0].float()
+    mask = cutout_mask(1, (64, 64, 64), 0.3, (0.05, 0.25), Draws(0))[0, 0].float()
     starts = (mask[1:] - mask[:-1] > 0).sum() + mask[0].sum()
     assert float(mask.sum() / starts) > 0.05 * 64
 
 
 def test_views_follow_from_the_seed_and_leave_the_target_whole():
     blocks, roi = torch.rand(3, 1, 32, 32, 32), (32, 32, 32)
-    first, second, other = (make_views(blocks, ViewSettings(), roi, generator(seed)) for seed in (1, 1, 2))
+    first, second, other = (make_views(blocks, ViewSettings(), roi, Draws(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.corrupted, second.corrupted)
     assert torch.equal(first.rotation, second.rotation)
     assert not torch.equal(first.corrupted, other.corrupted)
@@ -132,7 +129,7 @@ def test_views_follow_from_the_seed_and_leave_the_target_whole():
 def test_what_stands_in_removed_places():
     blocks, roi = torch.rand(2, 1, 32, 32, 32) * 0.5 + 0.25, (32, 32, 32)
     zeros, swap, noise = (
-        make_views(blocks, ViewSettings(fill=fill), roi, generator()) for fill in ("zeros", "swap", "noise")
+        make_views(blocks, ViewSettings(fill=fill), roi, Draws(0)) for fill in ("zeros", "swap", "noise")
     )
     assert float(zeros.corrupted[zeros.mask].abs().max()) == 0
     assert torch.equal(swap.corrupted[0][swap.mask[0]], swap.target[1][swap.mask[0]])
@@ -161,7 +158,7 @@ def test_official_mode_has_the_statistics_of_the_public_code():
     ours = [
         float(share)
         for seed in range(9)
-        for share in (official_cutout(blocks, settings, generator(seed), swap=False) != -1).flatten(1).float().mean(1)
+        for share in (official_cutout(blocks, settings, Draws(seed), swap=False) != -1).flatten(1).float().mean(1)
     ]
     theirs = [altered_by_the_public_rule(np.random.default_rng(seed)) for seed in range(400)]
     assert np.mean(ours) == pytest.approx(np.mean(theirs), abs=0.016)
@@ -172,7 +169,20 @@ def test_official_mode_has_the_statistics_of_the_public_code():
 
 def test_official_mode_swaps_boxes_with_other_samples():
     values = torch.arange(4.0).add(10).view(4, 1, 1, 1, 1).expand(4, 1, 48, 48, 48).contiguous()
-    corrupted = official_cutout(values, ViewSettings(cutout="official"), generator(1))
+    corrupted = official_cutout(values, ViewSettings(cutout="official"), Draws(1))
     foreign = [(corrupted[n] >= 10) & (corrupted[n] != 10 + n) for n in range(4)]
     assert any(bool(places.any()) for places in foreign)
     assert torch.equal(values[0], torch.full((1, 48, 48, 48), 10.0))  # the whole ones stay whole
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+@pytest.mark.parametrize("fill", ["noise", "zeros"])
+def test_a_sub_volume_has_the_same_views_in_however_many_processes(processes, fill):
+    blocks, roi, settings = torch.rand(8, 1, 32, 32, 32), (32, 32, 32), ViewSettings(fill=fill)
+    whole = make_views(blocks, settings, roi, Draws(5, 17))
+    share = len(blocks) // processes
+    for rank in range(processes):
+        mine = slice(rank * share, (rank + 1) * share)
+        part = make_views(blocks[mine], settings, roi, Draws(5, 17, first=mine.start, total=len(blocks)))
+        for name in ("corrupted", "target", "mask", "rotation"):
+            assert torch.equal(getattr(part, name), getattr(whole, name)[mine]), name

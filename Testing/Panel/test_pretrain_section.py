@@ -104,11 +104,13 @@ def test_a_run_from_start_to_end_with_its_curves(a_ready_section):
 def test_as_many_sub_volumes_as_fit_into_the_memory(a_ready_section):
     """The engine chooses the batch, and the run says what it needs."""
     ui = a_ready_section.ui
+    ui.advancedBox.collapsed = False
     ui.batchBox.value = 3
     assert a_ready_section.settingArguments()[2:4] == ["--batch", "3"]
     ui.largestBatchBox.click()
     assert not ui.batchBox.enabled
     assert a_ready_section.settingArguments()[2:4] == ["--batch", "auto"]
+    grab(a_ready_section.root, "pretrain-settings")
     ui.largestBatchBox.click()
     assert ui.batchBox.enabled
     ui.startButton.click()
