@@ -30,7 +30,8 @@ def save_checkpoint(content: dict[str, Any], file: BinaryIO) -> None:
             file.flush()
 
     try:
-        torch.save({**content, "digest": digest_of(content)}, Watched())  # type: ignore[arg-type]  # it needs no more than this of a file
+        # It needs no more than this of a file.
+        torch.save({**content, "digest": digest_of(content)}, Watched())  # type: ignore[arg-type]
     except RuntimeError as error:
         raise (failed[0] if failed else error) from None
 

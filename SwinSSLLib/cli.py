@@ -112,6 +112,8 @@ def _complain(error: Exception, as_json: bool) -> int:
 
         error = as_user_error(error)
     assert isinstance(error, SwinSSLError)
+    if error.quiet:
+        return error.exit_code
     if as_json and not error.told:
         from SwinSSLLib.commands.console import print_json
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import os
+import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from SwinSSLLib.errors import EnvironmentProblem
+from SwinSSLLib.errors import EnvironmentProblem, SwinSSLError
+from SwinSSLLib.launching import start_others, started_here
+from SwinSSLLib.peers import Peers
+from SwinSSLLib.ranks import started_processes
 from SwinSSLLib.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+#: How long an operation of all processes may wait for the slowest. One that died is noticed by :mod:`SwinSSLLib.peers`;
+#: this is for what no connection tells, and longer than anything that a single process does by itself.
+TIMEOUT = timedelta(hours=2)
 
-def make_fabric(training: TrainingSettings) -> Fabric:
-    """The Fabric of a training run; under torchrun or SLURM it joins the processes that were started.
+
+def make_fabric(training: TrainingSettings, peers: Peers | None = None) -> Fabric:
+    """The Fabric of a training run, launched and with its processes connected.
+
+    Under torchrun or Slurm it joins the processes that were started; for several devices of one machine it starts them.
+
+    Args:
+        training: device, precision and number of devices.
+        peers: who watches the processes.
 
     Raises:
         EnvironmentProblem: the device asked for is not there, or does not know the precision.
@@ -34,30 +49,30 @@ def make_fabric(training: TrainingSettings) -> Fabric:
         )
     if device == "cuda" and training.precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
         raise EnvironmentProblem("This GPU does not compute in bf16.", "Use precision 16-mixed or 32-true.")
-    options: dict[str, Any] = {"devices": training.devices}
-    nodes, each = _started_processes()
-    if each:
-        options = {"devices": each, "num_nodes": nodes}
-    if nodes * (each or training.devices) > 1:
-        options["strategy"] = "ddp"
+    nodes, each = started_processes()
+    if not each and training.devices > 1:
+        start_others(training.devices)
+        each = training.devices
+    options: dict[str, Any] = {"devices": each or 1, "num_nodes": nodes}
+    if nodes * each > 1:
+        from lightning_fabric.plugins.environments import LightningEnvironment
+        from lightning_fabric.strategies import DDPStrategy
+
+        options["strategy"] = DDPStrategy(timeout=TIMEOUT)
+        if started_here():
+            # Inside of a Slurm job Lightning would take Slurm's tasks for the processes of this run.
+            options["plugins"] = [LightningEnvironment()]
     fabric = Fabric(accelerator=device, precision=training.precision, **options)
-    fabric.launch()
+    peers = peers or Peers(_end_at_once, lambda: None)
+    with peers.gathering(nodes * (each or 1)):
+        fabric.launch()
+        peers.join(fabric)
     return fabric
 
 
-def _started_processes() -> tuple[int, int]:
-    """Nodes, and processes on each, that a launcher has started; (1, 0) if this process was started alone.
-
-    torchrun tells them in its variables, srun in Slurm's. A shell inside of a Slurm job has some of these too, but is a
-    single task.
-    """
-    local, world = (int(os.environ.get(name, "0")) for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    if local:
-        return max(1, world // local), local
-    tasks, nodes = (int(os.environ.get(name, "1")) for name in ("SLURM_NTASKS", "SLURM_NNODES"))
-    if tasks > 1 and "SLURM_PROCID" in os.environ and os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
-        return nodes, tasks // nodes
-    return 1, 0
+def _end_at_once(problem: SwinSSLError) -> None:
+    sys.stderr.write(f"{problem.message}\n{problem.hint}\n")
+    os._exit(problem.exit_code)
 
 
 def available_device(wanted: str) -> str:

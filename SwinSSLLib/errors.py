@@ -23,6 +23,8 @@ class SwinSSLError(Exception):
         self.hint = hint
         #: Whether a listener has heard it already, as an event of a job.
         self.told = False
+        #: Whether another process of the run says it, so that this one keeps silent.
+        self.quiet = False
 
 
 class InputError(SwinSSLError):

@@ -24,12 +24,10 @@ from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError, is_short
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
+from SwinSSLLib.thinning import TELL_EVERY, tell_every, thin_previews
 from SwinSSLLib.training_memory import Thrift
 
 log = logging.getLogger(__name__)
-
-#: Losses are told as means over this many steps, so that a GPU is not stopped at every one to be asked.
-TELL_EVERY = 10
 
 
 class Method(Protocol):
@@ -139,7 +137,7 @@ class _Loop:
         method.optimizer.step()
         method.optimizer.zero_grad(set_to_none=True)
         progress.step += 1
-        if progress.step % TELL_EVERY == 0 or progress.step == training.steps:
+        if progress.step % tell_every(progress.step) == 0 or progress.step == training.steps:
             self._tell_losses(progress.step)
         self.reporter.progress(progress.step, training.steps)
 
@@ -242,6 +240,7 @@ class _Loop:
         if self.fabric.is_global_zero:
             file = self.method.preview(step)
             if file:
+                thin_previews(self.run.previews)
                 self.reporter.emit("preview", file=file.relative_to(self.run.path).as_posix(), step=step)
 
     def _save(self, progress: Progress) -> None:
@@ -311,5 +310,7 @@ def schedule(step: int, training: TrainingSettings) -> float:
 
 def make_optimizer(groups: list[dict[str, Any]], training: TrainingSettings) -> torch.optim.AdamW:
     """AdamW as in the paper; ``share`` of a group scales its learning rate."""
-    # Fused: a third of the time of a step of the optimiser, on a CPU too.
-    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=True)
+    # Fused: a third of the time of a step of the optimiser, on a CPU too. With the scaled losses of 16 bits it would
+    # take the scale off by itself, and Fabric refuses to clip gradients then.
+    fused = training.precision != "16-mixed"
+    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=fused)

@@ -22,6 +22,10 @@ Sink = Callable[[Event], None]
 #: A person who watches should see a sign of life at least this often, in seconds.
 HEARTBEAT = 2.0
 
+#: In the file, two progress events of a run of t seconds lie at least t / 1,000 apart, so that a week leaves 7,000 of
+#: them; status.json and whoever listens get every one.
+SPARSE = 1000
+
 #: The rate is measured over this many seconds: long enough to be calm, short enough to follow.
 MEMORY = 60.0
 
@@ -45,6 +49,8 @@ class Reporter:
     _done: threading.Event = field(default_factory=threading.Event)
     _last: float = 0.0
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
+    _began: float = 0.0
+    _last_kept: float = 0.0
 
     def __enter__(self) -> Reporter:
         if self.run:
@@ -58,9 +64,11 @@ class Reporter:
 
     def emit(self, event: str, **fields: Any) -> None:
         """Append one event and tell every sink."""
+        self._tell({"event": event, "time": now(), **fields})
+
+    def _tell(self, record: Event, *, keep: bool = True) -> None:
         with self._lock:
-            record: Event = {"event": event, "time": now(), **fields}
-            if self.run:
+            if self.run and keep:
                 try:
                     with self.run.events_file.open("ab") as file:
                         file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
@@ -108,7 +116,12 @@ class Reporter:
     def _tell_progress(self) -> None:
         self._last = time.monotonic()
         fields = {key: self._status.get(key) for key in ("step", "total", "rate", "seconds_left")}
-        self.emit("progress", **fields)
+        self._began = self._began or self._last
+        whole = fields["step"] == fields["total"]
+        keep = whole or (self._last - self._last_kept) * SPARSE >= self._last - self._began
+        if keep:
+            self._last_kept = self._last
+        self._tell({"event": "progress", "time": now(), **fields}, keep=keep)
         self._write_status()
 
     def _write_status(self) -> None:

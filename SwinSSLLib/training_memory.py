@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from SwinSSLLib import atomic
-from SwinSSLLib.devices import available_device
+from SwinSSLLib.devices import available_device, describe
 from SwinSSLLib.errors import MemoryShortage
+from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
 
@@ -139,6 +141,14 @@ class Saving:
         elif saved:
             warning = f"{sizes[0].upper()}{sizes[1:]}. {saved}"
         return {"needed": need, "free": free}, warning
+
+    def announce(self, fabric: Fabric, reporter: Reporter, words: Mapping[str, Any]) -> None:
+        """Tell that the run begins, on what and with how much memory; and a warning where that is short."""
+        memory, warning = self.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
+        batch = self.training.batch
+        reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
+        if warning:
+            reporter.emit("warning", message=warning)
 
     def shortage(self) -> MemoryShortage:
         """What to say when nothing is left to save."""

@@ -57,6 +57,7 @@ class LivePreview:
         if files == self.files:
             return
         atEnd = self.ui.followBox.checked or not self.files
+        shown = self.files[int(self.ui.stepSlider.value)] if self.files else None
         self.files = files
         self.ui.previewBox.enabled = bool(files)
         if not files:
@@ -66,6 +67,8 @@ class LivePreview:
         self.ui.stepSlider.maximum = float(len(files) - 1)
         if atEnd:
             self.ui.stepSlider.value = float(len(files) - 1)
+        elif shown in files:  # a long run drops some of its previews: the same one stays chosen
+            self.ui.stepSlider.value = float(files.index(shown))
         self._updating = False
         if atEnd or self.preview is None:
             self.show(len(files) - 1 if atEnd else int(self.ui.stepSlider.value))

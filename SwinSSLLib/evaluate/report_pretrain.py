@@ -28,9 +28,18 @@ _MOST_SHOWN = 4
 
 def pretrain_sections(record: Record) -> list[Html]:
     """All sections that belong to pre-training."""
-    previews = [arrays for file in record.run.preview_files() if (arrays := record.preview(file))]
-    shown = previews[:: max(len(previews) - 1, 1)]  # the first and the last
+    shown = _first_and_last(record)
     return [_curves(record), _reconstructions(shown, record), _rotation(shown, record), _similarity(shown)]
+
+
+def _first_and_last(record: Record) -> list[dict[str, np.ndarray]]:
+    """The first and the last preview that can be read; only these, for a long run has gigabytes of them."""
+    files = record.run.preview_files()
+    for number, file in enumerate(files):
+        if first := record.preview(file):
+            later = (arrays for file in reversed(files[number + 1 :]) if (arrays := record.preview(file)))
+            return [first, *([last] if (last := next(later, None)) else [])]
+    return []
 
 
 def _curves(record: Record) -> Html:

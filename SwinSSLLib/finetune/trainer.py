@@ -31,7 +31,7 @@ from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings
-from SwinSSLLib.training_memory import Rehearsal, Saving, free_memory, without_content
+from SwinSSLLib.training_memory import Rehearsal, Saving, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -85,12 +85,7 @@ def finetune(
     network = accelerate(build_segmenter(settings.network)).to(memory_format=torch.channels_last_3d)
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Finetuning(fabric, network, sources, settings, run, pretrained=init is not None)
-    memory, warning = method.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
-    batch = settings.training.batch
-    words = _first_words(sources, init, coverage)
-    reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
-    if warning:
-        reporter.emit("warning", message=warning)
+    method.announce(fabric, reporter, _first_words(sources, init, coverage))
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     if fabric.is_global_zero:
         _leave_model(run, method, settings, progress, provenance or {}, coverage)

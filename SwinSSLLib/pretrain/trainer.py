@@ -35,7 +35,7 @@ from SwinSSLLib.pretrain.views import source_size
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import PretrainSettings
-from SwinSSLLib.training_memory import Rehearsal, Saving, free_memory, without_content
+from SwinSSLLib.training_memory import Rehearsal, Saving, without_content
 from SwinSSLLib.validation import to_dict
 
 
@@ -87,12 +87,7 @@ def pretrain(
     network = accelerate(SSLNet(settings.network, settings.heads))
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
-    memory, warning = method.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
-    batch = settings.training.batch
-    words = _first_words(method, sources, coverage)
-    reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
-    if warning:
-        reporter.emit("warning", message=warning)
+    method.announce(fabric, reporter, _first_words(method, sources, coverage))
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     if fabric.is_global_zero:
         _leave_model(run, method, settings, progress, provenance or {})

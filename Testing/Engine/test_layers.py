@@ -18,7 +18,7 @@ HEAVY = {"torch", "monai", "SimpleITK", "numpy", "lightning_fabric", "matplotlib
 #: Floors of the house from the ground up; a module may import from its own floor and from those below.
 FLOORS = (
     ("errors",),
-    ("organs", "atomic", "validation", "allocator", "places", "ranks"),
+    ("organs", "atomic", "validation", "allocator", "places", "ranks", "thinning"),
     ("locking",),
     ("settings", "runs", "reporting", "control", "checkpoints"),
     ("presets", "models", "devices"),
