@@ -30,7 +30,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from SwinSSLLib import __version__, atomic
+from SwinSSLLib import __version__, atomic, leftovers
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.locking import only_writer
 
@@ -186,6 +186,8 @@ class RunFolder:
                 raise atomic.cannot_write(self.path, error) from error
         hint = f"Wait for it, or stop it: swinssl stop {self.path}"
         with only_writer(self.lock, str(self.path), hint):
+            for folder in (self.path, self.checkpoints, self.previews, self.model):
+                leftovers.clear(folder)
             yield
 
     def check_same(self, kind: str, settings: Mapping[str, Any]) -> None:

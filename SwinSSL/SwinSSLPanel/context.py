@@ -12,6 +12,7 @@ from typing import Any
 import qt
 import slicer
 
+from SwinSSLLib import leftovers
 from SwinSSLPanel.jobs import JobRunner, ProcessRunner
 from SwinSSLPanel.resident import Resident, ResidentRunner
 
@@ -64,7 +65,9 @@ class PanelContext:
         """A folder for this session, in Slicer's own temporary folder."""
         if self._temporary is None or not self._temporary.is_dir():
             Path(slicer.app.temporaryPath).mkdir(parents=True, exist_ok=True)
-            self._temporary = Path(tempfile.mkdtemp(prefix="SwinSSL-", dir=slicer.app.temporaryPath))
+            # Exported CTs lie here: what a Slicer that crashed has left goes now.
+            leftovers.clear(Path(slicer.app.temporaryPath), "SwinSSL-*")
+            self._temporary = Path(tempfile.mkdtemp(prefix=leftovers.marked("SwinSSL-"), dir=slicer.app.temporaryPath))
         return self._temporary
 
     @property

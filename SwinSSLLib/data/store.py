@@ -13,12 +13,12 @@ import hashlib
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from SwinSSLLib import leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.data.entries import CARD, IMAGE, LABELS, Entry, Recipe, entry_of, make_card, read_card, write_entry
 from SwinSSLLib.data.fingerprints import SourceIndex, content_of, file_digest
@@ -30,8 +30,6 @@ from SwinSSLLib.errors import InputError
 __all__ = ["Entry", "Recipe", "Store"]
 
 _BUILDING = ".building-"
-#: Seconds after which a folder that a killed process left behind is cleared away.
-_STALE = 6 * 3600
 
 
 class Store:
@@ -136,8 +134,10 @@ class Store:
         card = make_card(key, source, image, content.result(), recipe, label_map is not None)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._clear_stale()
-            with tempfile.TemporaryDirectory(prefix=_BUILDING, dir=self.root, ignore_cleanup_errors=True) as place:
+            leftovers.clear(self.root, f"{_BUILDING}*")
+            with tempfile.TemporaryDirectory(
+                prefix=leftovers.marked(_BUILDING), dir=self.root, ignore_cleanup_errors=True
+            ) as place:
                 folder = Path(place) / key
                 folder.mkdir()
                 write_entry(folder, arrays, card)
@@ -164,13 +164,6 @@ class Store:
                 _remove(target)
         folder.rename(target)
 
-    def _clear_stale(self) -> None:
-        for left in self.root.glob(_BUILDING + "*"):
-            # A process that finishes takes its folder away between the listing and the look at it.
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > _STALE:
-                    shutil.rmtree(left, ignore_errors=True)
-
 
 def _size(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -178,7 +171,7 @@ def _size(folder: Path) -> int:
 
 def _remove(folder: Path) -> None:
     """Take the folder out of sight at once, then delete it: no reader finds half an entry."""
-    hidden = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder.parent))
+    hidden = Path(tempfile.mkdtemp(prefix=leftovers.marked(_BUILDING), dir=folder.parent))
     try:
         # Where it is gone, another process was faster.
         with contextlib.suppress(FileNotFoundError):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 
+from SwinSSLLib import leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.data.content import to_hounsfield, to_labels
 from SwinSSLLib.data.dicom import Series, choose_series, is_dicom, list_series, read_series
@@ -116,7 +117,7 @@ def write_volume(volume: Volume, path: Path) -> None:
         raise InputError(f"{path} has an ending that cannot be written.", "Use .nii.gz, .nrrd or .mha.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+        with tempfile.TemporaryDirectory(prefix=leftovers.marked(f".{path.name}."), dir=path.parent) as folder:
             temporary = Path(folder) / f"volume{suffix}"
             sitk.WriteImage(volume.to_sitk(), temporary, useCompression=True, compressionLevel=4)
             temporary.replace(path)

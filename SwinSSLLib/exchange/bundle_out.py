@@ -13,7 +13,7 @@ import monai
 import numpy as np
 import torch
 
-from SwinSSLLib import __version__
+from SwinSSLLib import __version__, leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.exchange.bundle import INFERENCE, METADATA, OWN_CARD, WEIGHTS
 from SwinSSLLib.exchange.sealing import sealed
@@ -40,7 +40,8 @@ def write_bundle(model: Model, out: Path) -> tuple[Path, ...]:
     """
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        leftovers.clear(out.parent)
+        place = Path(tempfile.mkdtemp(prefix=leftovers.marked(f".{out.name}-"), dir=out.parent))
         place.chmod(0o755)
         try:
             _fill(model, place)

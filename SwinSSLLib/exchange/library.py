@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from SwinSSLLib import leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.exchange.catalogue import published
@@ -96,7 +97,8 @@ class Library:
         """A folder of its own beside the models, gone afterwards."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            place = Path(tempfile.mkdtemp(prefix=f".arriving-{name}-", dir=self.root))
+            leftovers.clear(self.root)
+            place = Path(tempfile.mkdtemp(prefix=leftovers.marked(f".arriving-{name}-"), dir=self.root))
             place.chmod(0o755)  # mkdtemp's 0700 would hide the model from colleagues who share the folder
         except OSError as error:
             raise cannot_write(self.root, error) from error
@@ -118,7 +120,7 @@ class Library:
             raise InputError(f"There is no model {name!r} in {self.root}.", "See `swinssl models list`.")
         try:
             # Away from its name first: what is half deleted must not look like a model.
-            gone = Path(tempfile.mkdtemp(prefix=".gone-", dir=self.root)) / name
+            gone = Path(tempfile.mkdtemp(prefix=leftovers.marked(".gone-"), dir=self.root)) / name
             found[name].folder.rename(gone)
             shutil.rmtree(gone.parent)
         except OSError as error:

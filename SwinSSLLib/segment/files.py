@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from SwinSSLLib import __version__
+from SwinSSLLib import __version__, leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.data.volumes import is_volume_file, read_volume, volume_name
 from SwinSSLLib.errors import InputError, SwinSSLError
@@ -213,6 +213,7 @@ def _targets(sources: Sequence[Path], out: Path, suffix: str) -> list[Path]:
     folder = targets[0].parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        leftovers.clear(folder)
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise cannot_write(folder, error) from error
