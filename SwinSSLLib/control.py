@@ -4,26 +4,33 @@ by a file in its run folder from anybody who can write there."""
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 from SwinSSLLib.runs import RunFolder
+
+#: What asks a job to save and end: Ctrl+C, a scheduler before the time is up (Slurm's --signal, kill).
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+#: Signals within this time, in seconds, are one wish: torchrun hands on what its processes have got as well.
+_ONE_WISH = 1.0
 
 #: The run folder is looked at this often, in seconds: it may lie on a slow shared disk.
 _LOOK_EVERY = 1.0
 
 
 class Control:
-    """Wishes of whoever started the job; a second interrupt ends it at once.
+    """Wishes of whoever started the job; a second interrupt, a second later, ends it at once.
 
     Args:
         stdin: also read ``stop`` and ``preview`` from standard input, where end of file means that the parent
             died and the job stops. Only for jobs started by a program that keeps the pipe open.
-        signals: listen to SIGINT and SIGTERM (main thread only).
+        signals: listen to SIGINT, SIGTERM and SIGUSR1 (main thread only).
         run: look for wishes in this run folder; those of an earlier run are forgotten.
     """
 
@@ -35,6 +42,7 @@ class Control:
         self._before: dict[int, Any] = {}
         self._run = run
         self._looked = 0.0
+        self._asked = float("inf")
 
     def __enter__(self) -> Control:
         if self._run:
@@ -42,7 +50,7 @@ class Control:
                 with contextlib.suppress(OSError):  # no folder yet, or none that can be one: the job tells of that
                     self._run.wish(word).unlink()
         if self._signals:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _SIGNALS:
                 self._before[number] = signal.signal(number, self._on_signal)
         if self._stdin:
             threading.Thread(target=self._read, daemon=True, name="control").start()
@@ -80,14 +88,35 @@ class Control:
                     self._run.wish(word).unlink()
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        if self.stop:
+        if time.monotonic() - self._asked > _ONE_WISH:
             raise KeyboardInterrupt
+        self._asked = min(self._asked, time.monotonic())
         self._stop.set()
 
     def _read(self) -> None:
-        for line in sys.stdin:
+        for line in _lines_of_stdin():
             if line.strip() == "stop":
                 self._stop.set()
             elif line.strip() == "preview":
                 self._preview.set()
         self._stop.set()
+
+
+def _lines_of_stdin() -> Iterator[str]:
+    """Lines of standard input; one that is no text does not end the listening.
+
+    Read from the file itself: a thread that waits in Python's buffer holds its lock, and the interpreter aborts when
+    it ends meanwhile.
+    """
+    try:
+        number = sys.stdin.fileno()
+    except (AttributeError, OSError, ValueError):  # replaced by something in memory
+        for line in getattr(sys.stdin, "buffer", sys.stdin):
+            yield line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        return
+    rest = b""
+    while piece := os.read(number, 4096):
+        *lines, rest = (rest[-4096:] + piece).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+    yield rest.decode("utf-8", "replace")

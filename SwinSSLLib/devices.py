@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from SwinSSLLib.errors import EnvironmentProblem, SwinSSLError
+from SwinSSLLib import rounds
+from SwinSSLLib.errors import EnvironmentProblem
 from SwinSSLLib.launching import start_others, started_here
 from SwinSSLLib.peers import Peers
 from SwinSSLLib.ranks import started_processes
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 TIMEOUT = timedelta(hours=2)
 
 
-def make_fabric(training: TrainingSettings, peers: Peers | None = None) -> Fabric:
+def make_fabric(training: TrainingSettings, peers: Peers) -> Fabric:
     """The Fabric of a training run, launched and with its processes connected.
 
     Under torchrun or Slurm it joins the processes that were started; for several devices of one machine it starts them.
@@ -51,6 +50,11 @@ def make_fabric(training: TrainingSettings, peers: Peers | None = None) -> Fabri
         raise EnvironmentProblem("This GPU does not compute in bf16.", "Use precision 16-mixed or 32-true.")
     nodes, each = started_processes()
     if not each and training.devices > 1:
+        if device == "cuda" and training.devices > torch.cuda.device_count():
+            raise EnvironmentProblem(
+                f"{training.devices} devices were asked for, and torch sees {torch.cuda.device_count()} GPUs.",
+                "Choose fewer with --devices.",
+            )
         start_others(training.devices)
         each = training.devices
     options: dict[str, Any] = {"devices": each or 1, "num_nodes": nodes}
@@ -63,16 +67,12 @@ def make_fabric(training: TrainingSettings, peers: Peers | None = None) -> Fabri
             # Inside of a Slurm job Lightning would take Slurm's tasks for the processes of this run.
             options["plugins"] = [LightningEnvironment()]
     fabric = Fabric(accelerator=device, precision=training.precision, **options)
-    peers = peers or Peers(_end_at_once, lambda: None)
     with peers.gathering(nodes * (each or 1)):
+        if nodes * each > 1 and rounds.agent_store():
+            rounds.join("nccl" if device == "cuda" else "gloo", TIMEOUT)
         fabric.launch()
         peers.join(fabric)
     return fabric
-
-
-def _end_at_once(problem: SwinSSLError) -> None:
-    sys.stderr.write(f"{problem.message}\n{problem.hint}\n")
-    os._exit(problem.exit_code)
 
 
 def available_device(wanted: str) -> str:

@@ -45,6 +45,12 @@ class EnvironmentProblem(SwinSSLError):
     exit_code = 4
 
 
+def one_line(text: object, most: int = 300) -> str:
+    """Words out of a file as they can stand in a sentence: one line of signs that can be written, not endless."""
+    plain = "".join(sign if sign.isprintable() else " " for sign in str(text)[: most + 1])
+    return plain if len(plain) <= most else f"{plain[:most]}…"
+
+
 def is_shortage(error: BaseException) -> bool:
     """Whether an error means too little memory; torch has no type of its own for that of processors."""
     words = ("out of memory", "not enough memory", "allocate memory")

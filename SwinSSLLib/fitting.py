@@ -55,6 +55,9 @@ class Method(Protocol):
     def validate(self, step: int) -> dict[str, float]:
         """Metrics on the fixed validation set, by name."""
 
+    def advice(self, step: int, metrics: Mapping[str, float]) -> str | None:
+        """What the user should know about these metrics; None for nothing (new)."""
+
     def preview(self, step: int) -> Path | None:
         """Write a preview file and return it, or None where there is nothing to show."""
 
@@ -95,7 +98,8 @@ def fit(
     """
     loop = _Loop(fabric, method, training, run, reporter, control)
     # A run that ended before its first checkpoint begins at its beginning.
-    progress = loop.restore() if resume and run.has_checkpoint() else Progress()
+    # The first process decides: others may see a shared folder late.
+    progress = loop.restore() if fabric.broadcast(resume and run.has_checkpoint()) else Progress()
     reporter.state("running", total=training.steps)
     reporter.progress(progress.step, training.steps)
     if progress.step == 0:
@@ -184,6 +188,8 @@ class _Loop:
             metrics = self.method.validate(step)
             self.reporter.metrics(step, {f"validation/{name}": value for name, value in metrics.items()})
             self._keep_best(progress, metrics)
+            if advice := self.method.advice(step, metrics):
+                self.reporter.emit("warning", message=advice)
         if step % training.preview_every == 0 or last or self.control.take_preview():
             self._show(step)
         if checkpoint or (step and step % training.checkpoint_every == 0):
@@ -194,7 +200,7 @@ class _Loop:
         """Whether to stop now; all processes of a run agree."""
         if self.fabric.world_size == 1:
             return self.control.stop
-        if step % TELL_EVERY:
+        if step % TELL_EVERY and self.fabric.device.type != "cpu":
             return False
         wish = torch.tensor(float(self.control.stop), device=self.fabric.device)
         return bool(self.fabric.all_reduce(wish, reduce_op="sum") > 0)

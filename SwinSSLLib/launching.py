@@ -1,7 +1,7 @@
 """The other processes of a run on this machine (``--devices N``), started by the first one.
 
-Lightning's own launcher watches its children too, but ends itself with SIGKILL when one is gone: nobody would be left to
-say so, and the run would read "running" for ever.
+Lightning's own launcher watches its children too, but ends itself with SIGKILL when one is gone: nobody would be left
+to say so, and the run would read "running" for ever.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 #: Says that this process belongs to a run that was started here.
 _MARK = "SWINSSL_PROCESSES"
@@ -58,7 +59,12 @@ def _command() -> list[str]:
     import __main__
 
     spec = getattr(__main__, "__spec__", None)
-    how = [sys.argv[0]] if spec is None else ["-m", spec.name]
+    if spec is not None:
+        how = ["-m", spec.name]
+    elif Path(sys.argv[0]).stem == "swinssl":  # the installed command, which is no Python file on Windows
+        how = ["-m", "SwinSSLLib"]
+    else:
+        how = [sys.argv[0]]
     return [sys.executable, *how, *sys.argv[1:]]
 
 

@@ -66,7 +66,7 @@ def _listen(several: bool) -> socket.socket:
 
 
 def _addresses() -> list[str]:
-    """Where this machine may be reached: the interface that leads to the rendezvous, its name, the rendezvous itself."""
+    """Where this machine may be reached: the interface that leads to the rendezvous, its name, the rendezvous."""
     master = os.environ.get("MASTER_ADDR", _HERE)
     found = [_HERE]
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

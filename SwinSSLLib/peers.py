@@ -66,8 +66,8 @@ class Peers:
         self._links: dict[int, socket.socket] = {}
         self._problem: SwinSSLError | None = None
         self._lost, self._leaving, self._left = threading.Event(), threading.Event(), threading.Event()
-        self._arrived: dict[str, set[int]] = {}
-        self._passed: set[str] = set()
+        self._arrived: dict[str, dict[int, bool]] = {}
+        self._passed: dict[str, bool] = {}
         self._change, self._speaking = threading.Condition(), threading.Lock()
         self._deadline = float("inf")
 
@@ -93,24 +93,33 @@ class Peers:
         with self._change:
             self._links = links
 
-    def barrier(self, name: str) -> None:
+    def barrier(self, name: str, wish: bool = False) -> bool:
         """Wait for all processes, however long it takes; the same name may be used once.
+
+        Returns:
+            Whether any of them came with a wish; the same answer everywhere.
 
         Raises:
             SwinSSLError: a process is gone.
         """
+        if self.world == 1:
+            return wish
         if not self._links:
-            if self.world > 1:
-                import torch
+            import torch
 
-                torch.distributed.barrier()
-            return
-        self._arrive(name, self.rank) if self.rank == 0 else self._say(0, {"here": name})
+            wishes: list[bool] = [False] * self.world
+            torch.distributed.all_gather_object(wishes, wish)
+            return any(wishes)
+        if self.rank == 0:
+            self._arrive(name, 0, wish)
+        else:
+            self._say(0, {"here": name, "wish": wish})
         with self._change:
             while name not in self._passed:
                 if self._problem is not None:
                     raise self._problem
                 self._change.wait(_LOOK_EVERY)
+            return self._passed[name]
 
     def tell_stop(self) -> None:
         """Let the others know that this process was asked to stop."""
@@ -187,10 +196,10 @@ class Peers:
             if self.rank == 0:
                 self._say_to_all(note, but=rank)
         elif "here" in note:
-            self._arrive(note["here"], rank)
+            self._arrive(note["here"], rank, note["wish"])
         elif "go" in note:
             with self._change:
-                self._passed.add(note["go"])
+                self._passed[note["go"]] = note["wish"]
                 self._change.notify_all()
         elif "error" in note or "gone" in note:
             self._announce(_problem_of(note.get("error") or note["gone"], told=self.rank == 0))
@@ -198,14 +207,14 @@ class Peers:
                 self._say_to_all({"gone": note["error"]}, but=rank)
         return "bye" in note
 
-    def _arrive(self, name: str, rank: int) -> None:
+    def _arrive(self, name: str, rank: int, wish: bool) -> None:
         with self._change:
-            self._arrived.setdefault(name, set()).add(rank)
+            self._arrived.setdefault(name, {})[rank] = wish
             if len(self._arrived[name]) < self.world:
                 return
-            self._passed.add(name)
+            self._passed[name] = any(self._arrived[name].values())
             self._change.notify_all()
-        self._say_to_all({"go": name})
+        self._say_to_all({"go": name, "wish": self._passed[name]})
 
     def _lose(self, rank: int) -> None:
         if self._lost.is_set() or self._leaving.is_set():

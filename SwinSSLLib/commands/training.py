@@ -13,7 +13,7 @@ from SwinSSLLib.commands.console import Display, print_json
 from SwinSSLLib.commands.options import add_training_options, make_settings
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
-from SwinSSLLib.ranks import process_rank
+from SwinSSLLib.ranks import launch, process_rank, started_again
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.validation import merged
 
@@ -38,6 +38,9 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out")
+    parser.add_argument(
+        "--start-or-resume", action="store_true", help="continue the run in --out, or begin it where there is none"
+    )
     parser.add_argument("--force", action="store_true", help="accept an encoder that does not fit whole")
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
 
@@ -93,12 +96,15 @@ def _card(init: Path) -> dict[str, Any]:
 
 
 def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
+    """The run to continue, or None to begin one."""
     run = RunFolder(arguments.out)
-    if not arguments.resume:
-        return None
-    if not RunFolder.is_run(run.path):
+    if RunFolder.is_run(run.path):
+        # A launcher that starts its command again (torchrun --max-restarts, sbatch --requeue) means its own run only.
+        again = started_again() and run.job().get("launch") == launch()
+        return run if arguments.resume or arguments.start_or_resume or again else None
+    if arguments.resume:
         raise InputError(f"{run.path} holds no run that could be resumed.", "Check --out, or start without --resume.")
-    return run
+    return None
 
 
 def _init(arguments: argparse.Namespace, run: RunFolder | None) -> Path | None:
@@ -120,12 +126,15 @@ def _run(
     if not data:
         raise InputError("There is no --data.", "Name a folder of CTs, CT files, or a dataset.json.")
     preparation = Preparation(tuple(data), arguments.cache, arguments.skip_bad, arguments.allow_outside)
-    job = Job(arguments.out, preparation, init, arguments.force, run is not None)
+    job = Job(arguments.out, preparation, init, arguments.force, run is not None, arguments.names)
     first = process_rank() == 0
     display = None if arguments.json else Display(title)
     with (
         display if display and first else nullcontext(),
-        Control(stdin=arguments.control, signals=True, run=RunFolder(arguments.out)) as control,
+        # Who started the run, or sees its folder, talks to the first process; it tells the others.
+        Control(
+            stdin=arguments.control and first, signals=True, run=RunFolder(arguments.out) if first else None
+        ) as control,
     ):
         progress = start(job, sinks=(print_json if display is None else display,), control=control)
     if first:

@@ -31,6 +31,7 @@ from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings
+from SwinSSLLib.shares import Share
 from SwinSSLLib.training_memory import Rehearsal, Saving, without_content
 from SwinSSLLib.validation import to_dict
 
@@ -87,8 +88,11 @@ def finetune(
     method = Finetuning(fabric, network, sources, settings, run, pretrained=init is not None)
     method.announce(fabric, reporter, _first_words(sources, init, coverage))
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
+    step = _take_best(fabric, run, method, progress)
+    metrics = method.validate(step)
     if fabric.is_global_zero:
-        _leave_model(run, method, settings, progress, provenance or {}, coverage)
+        about = {**(provenance or {}), "steps": progress.step, "best_step": step}
+        _leave_model(run, method, settings, about, metrics, coverage)
     fabric.barrier()
     return progress
 
@@ -117,7 +121,7 @@ class Finetuning(Saving):
         self.loss = make_loss(settings)
         sampler = PatchSampler(sources.training, settings)
         self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
-        self.validation = Validation(sources.validation, settings, fabric.device)
+        self.validation = Validation(sources.validation, settings, fabric.device, Share.of(fabric))
 
     def training_step(self, step: int, part: int, piece: int = 0) -> dict[str, Tensor]:
         """Dice and cross entropy of one batch of patches."""
@@ -160,37 +164,43 @@ def _first_words(sources: LabelledSources, init: Init | None, coverage: Coverage
     words: dict[str, Any] = {
         "training": [entry.name for entry in sources.training],
         "validation": [entry.name for entry in sources.validation],
-        "init": init.name if init else "scratch",
+        "init": Path(init.name).name if init else "scratch",
     }
     return words | ({"coverage": coverage.sentence()} if coverage else {})
+
+
+def _take_best(fabric: Fabric, run: RunFolder, method: Finetuning, progress: Progress) -> int:
+    """Bring the weights that did best in validation into the network of all processes; returns their step."""
+    best = run.checkpoints / "best.ckpt"
+    step = progress.step
+    if fabric.is_global_zero and best.exists():
+        checkpoint = load_checkpoint(best)
+        method.network.load_state_dict(checkpoint["model"])
+        step = checkpoint["step"]
+    if fabric.world_size > 1:
+        for value in method.network.state_dict().values():
+            torch.distributed.broadcast(value, 0)
+    return fabric.broadcast(step)
 
 
 def _leave_model(
     run: RunFolder,
     method: Finetuning,
     settings: FinetuneSettings,
-    progress: Progress,
-    provenance: dict[str, Any],
+    about: dict[str, Any],
+    metrics: dict[str, float],
     coverage: Coverage | None,
 ) -> None:
-    """Write the model folder with the weights that did best in validation."""
-    best = run.checkpoints / "best.ckpt"
-    state, step = method.network.state_dict(), progress.step
-    if best.exists():
-        checkpoint = load_checkpoint(best)
-        state, step = checkpoint["model"], checkpoint["step"]
-    method.network.load_state_dict(state)
+    """Write the model folder with the weights that the network has."""
     card = make_card(
         "segmenter",
         settings.network,
         settings.input,
         {
-            **provenance,
-            "steps": progress.step,
-            "best_step": step,
+            **about,
             "encoder": coverage.sentence() if coverage else "from scratch",
             "settings": to_dict(settings),
         },
-        metrics={"validation": {**method.validate(step), "cases": method.validation.names}},
+        metrics={"validation": {**metrics, "cases": method.validation.names}},
     )
-    save_model(run.model, card, state)
+    save_model(run.model, card, method.network.state_dict())

@@ -17,6 +17,7 @@ from SwinSSLLib.data.scaling import scale_window
 from SwinSSLLib.data.store import Entry
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.settings import FinetuneSettings
+from SwinSSLLib.shares import Share
 
 #: Voxels around the organs in a preview.
 _MARGIN = 8
@@ -35,10 +36,13 @@ class Validation:
         entries: labelled CTs in the store; may be empty, and then there is nothing to measure.
         settings: window size, overlap, HU window.
         device: where to compute.
+        share: this process's part of the CTs; all processes measure together.
     """
 
-    def __init__(self, entries: Sequence[Entry], settings: FinetuneSettings, device: torch.device) -> None:
-        self.entries, self.settings, self.device = entries, settings, device
+    def __init__(
+        self, entries: Sequence[Entry], settings: FinetuneSettings, device: torch.device, share: Share | None = None
+    ) -> None:
+        self.entries, self.settings, self.device, self.share = entries, settings, device, share or Share()
         self.inferer = SlidingWindowInferer(settings.input.roi, overlap=settings.overlap, mode="gaussian")
         self.dice = DiceHelper(include_background=False, num_classes=settings.network.out_channels, reduction="none")
         self.loss = make_loss(settings)
@@ -50,16 +54,20 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, network: nn.Module) -> dict[str, float]:
-        """Mean loss, mean Dice of each organ over the cases that have it, and ``dice``, the mean over organs."""
+        """Mean loss, mean Dice of each organ over the cases that have it, and ``dice``, the mean over organs.
+
+        All processes of a run call this.
+        """
         if not self.entries:
             return {}
-        rows, losses = [], []
-        network.eval()
-        for entry in self.entries:
-            scores, labels = self._predict(network, entry)
-            losses.append(float(self.loss(scores, labels)))
+
+        def measured(number: int) -> tuple[float, np.ndarray]:
+            scores, labels = self._predict(network, self.entries[number])
             dice, _ = self.dice(scores.argmax(1, keepdim=True), labels)  # (1, organs); NaN where the case has none
-            rows.append(dice.cpu().numpy().reshape(-1))
+            return float(self.loss(scores, labels)), dice.cpu().numpy().reshape(-1)
+
+        network.eval()
+        losses, rows = zip(*self.share.each(len(self.entries), measured), strict=True)
         network.train()
         table = np.stack(rows)  # (cases, organs)
         present = ~np.isnan(table).all(axis=0)

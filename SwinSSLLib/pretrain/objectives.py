@@ -56,6 +56,11 @@ def ssl_objectives(output: SSLOutput, views: Views, settings: LossSettings, gath
     rotation = F.cross_entropy(output.rotation, views.rotation)
     first, second = output.embedding.chunk(2)
     contrast = nt_xent(first, second, settings.temperature, gather)
+    return weighted(inpaint, masked, contrast, rotation, settings)
+
+
+def weighted(inpaint: Tensor, masked: Tensor, contrast: Tensor, rotation: Tensor, settings: LossSettings) -> Objectives:
+    """The three losses and their weighted sum, equation (6)."""
     total = (
         settings.inpaint * (masked if settings.masked_only else inpaint)
         + settings.contrast * contrast

@@ -5,7 +5,7 @@ Read :func:`pretrain` from top to bottom: that is the whole job.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from SwinSSLLib.pretrain.views import source_size
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import PretrainSettings
+from SwinSSLLib.shares import Share
 from SwinSSLLib.training_memory import Rehearsal, Saving, without_content
 from SwinSSLLib.validation import to_dict
 
@@ -89,10 +90,15 @@ def pretrain(
     method = Pretraining(fabric, network, sources, settings, run)
     method.announce(fabric, reporter, _first_words(method, sources, coverage))
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
+    metrics = method.validate(progress.step)
     if fabric.is_global_zero:
-        _leave_model(run, method, settings, progress, provenance or {})
+        _leave_model(run, method, settings, progress, provenance or {}, metrics)
     fabric.barrier()
     return progress
+
+
+#: A contrastive loss this near to ln(2N - 1) is that of equal embeddings; fresh weights are ten times as far from it.
+_COLLAPSED = 3e-4
 
 
 class Pretraining(Saving):
@@ -104,7 +110,7 @@ class Pretraining(Saving):
         self, fabric: Fabric, network: SSLNet, sources: Sources, settings: PretrainSettings, run: RunFolder
     ) -> None:
         super().__init__(network, run, settings.training, rehearsal(settings), contrast=settings.loss.contrast > 0)
-        self.settings, self.fabric = settings, fabric
+        self.settings, self.fabric, self._advised = settings, fabric, False
         self.larger_is_better = settings.training.best == "rotation_accuracy"
         parameters = list(network.parameters())
         optimizer = make_optimizer([{"params": parameters}], settings.training)
@@ -118,7 +124,7 @@ class Pretraining(Saving):
             settings.most_air,
         )
         self.batches = BatchReader(sampler.draw, settings.training, fabric.world_size, fabric.global_rank)
-        self.validation = Validation(sources.validation, settings, self.negatives, fabric.device)
+        self.validation = Validation(sources.validation, settings, self.negatives, fabric.device, Share.of(fabric))
 
     @property
     def negatives(self) -> int:
@@ -144,6 +150,19 @@ class Pretraining(Saving):
         # The network itself and not its data-parallel wrapper, whose forward would wait for the other processes.
         with self.fabric.autocast():
             return self.validation.measure(self.network)
+
+    def advice(self, step: int, metrics: Mapping[str, float]) -> str | None:
+        """Tell once when all sub-volumes have got the same embedding: it rarely gets better by itself."""
+        settings = self.settings
+        if self._advised or step <= settings.training.warmup or settings.loss.contrast == 0:
+            return None
+        if abs(metrics["contrast"] - chance_contrast(self.validation.group)) > _COLLAPSED:
+            return None
+        self._advised = True
+        return (
+            f"At step {step} all sub-volumes have the same embedding (contrast {metrics['contrast']:.3f} is chance): "
+            "the encoder has collapsed. Start again with half the learning rate (--lr) or a longer training.warmup."
+        )
 
     def preview(self, step: int) -> Path:
         """Pictures of the first fixed sub-volumes."""
@@ -227,7 +246,12 @@ def _first_words(method: Pretraining, sources: Sources, coverage: Coverage | Non
 
 
 def _leave_model(
-    run: RunFolder, method: Pretraining, settings: PretrainSettings, progress: Progress, provenance: dict[str, Any]
+    run: RunFolder,
+    method: Pretraining,
+    settings: PretrainSettings,
+    progress: Progress,
+    provenance: dict[str, Any],
+    metrics: dict[str, float],
 ) -> None:
     """Write the model folder: the encoder with its heads, as they are at the end."""
     card = make_card(
@@ -236,6 +260,6 @@ def _leave_model(
         settings.input,
         {**provenance, "steps": progress.step, "settings": to_dict(settings)},
         heads=to_dict(settings.heads),
-        metrics={"validation": {**method.validate(progress.step), "sub_volumes": len(method.validation)}},
+        metrics={"validation": {**metrics, "sub_volumes": len(method.validation)}},
     )
     save_model(run.model, card, method.network.state_dict())

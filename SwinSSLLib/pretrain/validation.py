@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from SwinSSLLib.data.sampling import SubVolume, SubVolumeSampler
 from SwinSSLLib.data.store import Entry
 from SwinSSLLib.nets.heads import SSLOutput
-from SwinSSLLib.pretrain.batches import to_input, two_views
+from SwinSSLLib.pretrain.batches import some_of, to_input, two_views
 from SwinSSLLib.pretrain.draws import Draws
-from SwinSSLLib.pretrain.objectives import similarity_matrix, ssl_objectives
+from SwinSSLLib.pretrain.objectives import Objectives, nt_xent, similarity_matrix, weighted
 from SwinSSLLib.pretrain.views import Views, source_size
-from SwinSSLLib.settings import PretrainSettings
+from SwinSSLLib.settings import LossSettings, PretrainSettings
+from SwinSSLLib.shares import Share
 
 #: Keeps validation draws apart from training draws of the same seed.
 _SEED_OFFSET = 1_000_003
@@ -53,10 +57,18 @@ class Validation:
         settings: of the run.
         group: how many sub-volumes stand in one contrastive batch, as in training.
         device: where to compute.
+        share: this process's part of the work; all processes measure together.
     """
 
-    def __init__(self, entries: Sequence[Entry], settings: PretrainSettings, group: int, device: torch.device) -> None:
-        self.settings, self.device = settings, device
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        settings: PretrainSettings,
+        group: int,
+        device: torch.device,
+        share: Share | None = None,
+    ) -> None:
+        self.settings, self.device, self.share = settings, device, share or Share()
         seed = settings.training.seed + _SEED_OFFSET
         sampler = SubVolumeSampler(
             entries,
@@ -76,15 +88,19 @@ class Validation:
 
     @torch.no_grad()
     def measure(self, network: nn.Module) -> dict[str, float]:
-        """Mean losses over the groups, and the share of angles told right."""
+        """Mean losses over the groups, and the share of angles told right; all processes of a run call this."""
         sums: dict[str, float] = {}
         correct = 0
+        # As many at a time as in training, but some for each process.
+        size = min(self.settings.training.batch, -(-self.group // self.share.world))
         network.eval()
-        for views, output in self._outputs(network):
-            for name, value in ssl_objectives(output, views, self.settings.loss).by_name().items():
+        for views in self._views():
+            parts = [range(start, min(start + size, self.group)) for start in range(0, self.group, size)]
+            answers = _Answers.joined(self.share.each(len(parts), partial(_answers, network, views, parts)))
+            for name, value in answers.objectives(views, self.settings.loss).by_name().items():
                 name = "rotation_loss" if name == "rotation" else name
                 sums[name] = sums.get(name, 0.0) + float(value)
-            correct += int((output.rotation.argmax(1) == views.rotation).sum())
+            correct += int((answers.rotation.argmax(1) == views.rotation.cpu()).sum())
         network.train()
         groups = len(self) // self.group
         means = {name: value / groups for name, value in sums.items()}
@@ -136,3 +152,45 @@ class Validation:
 
     def _outputs(self, network: nn.Module) -> list[tuple[Views, SSLOutput]]:
         return [(views, network(views.corrupted)) for views in self._views()]
+
+
+class _Answers(NamedTuple):
+    """What the network says of 2N views of N sub-volumes, first views first; on the CPU.
+
+    Attributes:
+        embedding: (2N, D).
+        rotation: (2N, 4).
+        errors: (2N, 3) float64: mean absolute error, its sum over removed voxels, their number.
+    """
+
+    embedding: Tensor
+    rotation: Tensor
+    errors: Tensor
+
+    @classmethod
+    def joined(cls, answers: Sequence[_Answers]) -> _Answers:
+        """Those of several sub-volumes as one."""
+
+        def join(parts: Sequence[Tensor]) -> Tensor:
+            return torch.cat([torch.cat([part.chunk(2)[view] for part in parts]) for view in (0, 1)])
+
+        return cls(*(join(parts) for parts in zip(*answers, strict=True)))
+
+    def objectives(self, views: Views, settings: LossSettings) -> Objectives:
+        """The losses of the batch, as ``ssl_objectives`` finds them in one piece."""
+        error, removed, count = self.errors.unbind(1)
+        masked = removed.sum() / count.sum().clamp(min=1)
+        first, second = self.embedding.chunk(2)
+        contrast = nt_xent(first, second, settings.temperature)
+        rotation = F.cross_entropy(self.rotation, views.rotation.cpu())
+        return weighted(error.mean(), masked, contrast, rotation, settings)
+
+
+def _answers(network: nn.Module, views: Views, parts: Sequence[range], number: int) -> _Answers:
+    """Of part ``number`` of the sub-volumes in ``views``."""
+    views = some_of(views, parts[number])
+    output = network(views.corrupted)
+    error = (output.reconstruction - views.target).abs().double()
+    voxels, mask = (1, 2, 3, 4), views.mask.expand_as(error)
+    errors = torch.stack([error.mean(voxels), (error * mask).sum(voxels), mask.sum(voxels).double()], dim=1)
+    return _Answers(output.embedding.float().cpu(), output.rotation.float().cpu(), errors.cpu())

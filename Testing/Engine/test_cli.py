@@ -1,4 +1,4 @@
-"""The command line: the forms that others rely on, machines that listen, runs that are killed, many processes."""
+"""The command line: the forms that others rely on, machines that listen, runs that are killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 import venv
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import same_tensors
 
@@ -142,79 +141,6 @@ def test_machines_hear_of_an_error_once(swinssl, tmp_path, a_cohort, tiny):
     assert (code, len(errors), errors[0]["exit_code"]) == (2, 1, 2)
     assert "smaller than a sub-volume" in errors[0]["message"]
     assert errors[0]["hint"]
-
-
-@pytest.mark.parametrize(
-    ("launcher", "option"),
-    [(("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"), ()), ((), ("--devices", "2"))],
-    ids=["torchrun", "devices"],
-)
-def test_two_processes_make_one_run(tmp_path, a_cohort, tiny, launcher, option):
-    command = [
-        sys.executable, *launcher, "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
-        "--preset", "quick", "--settings", tiny[0], "--steps", 2, "--no-report", "--device", "cpu", *option,
-    ]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
-    events = list(RunFolder(tmp_path / "run").events())
-    assert [event["event"] for event in events].count("finished") == 1
-    started = next(event for event in events if event["event"] == "started")
-    assert started["chance"]["contrast"] == pytest.approx(np.log(2 * 4 - 1))  # 2 processes with 2 sub-volumes each
-    assert load_model(tmp_path / "run").card["provenance"]["steps"] == 2
-
-
-def test_tasks_of_srun_make_one_run(tmp_path, a_cohort, tiny):
-    """Two tasks on one node with the variables that Slurm gives them."""
-    command = [
-        sys.executable, "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", tmp_path / "run",
-        "--preset", "quick", "--settings", tiny[0], "--steps", 2, "--no-report", "--device", "cpu",
-    ]  # fmt: skip
-    slurm = {
-        "SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "4711",
-        "SLURM_JOB_NAME": "swinssl", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    tasks = [
-        subprocess.Popen(
-            list(map(str, command)),
-            env={**os.environ, **slurm, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in (0, 1)
-    ]
-    told = [task.communicate(timeout=240)[0] for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], told
-    events = list(RunFolder(tmp_path / "run").events())
-    started = next(event for event in events if event["event"] == "started")
-    assert started["chance"]["contrast"] == pytest.approx(np.log(2 * 4 - 1))
-    assert events[-1]["event"] == "finished"
-
-
-def test_the_number_of_processes_changes_no_loss(tmp_path, a_cohort, tiny):
-    """One process with four sub-volumes, two with two, four with one: the same views, the same losses, one model.
-
-    Sums of gradients have another order: losses agree to 1e-4 after three steps.
-    """
-    found = []
-    for processes in (1, 2, 4):
-        out = tmp_path / str(processes)
-        command = [
-            sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", processes, "--standalone",
-            "-m", "SwinSSLLib", "pretrain", "--data", a_cohort, "--out", out, "--preset", "quick",
-            "--settings", tiny[0], "--steps", 3, "--batch", 4 // processes, "--no-report", "--device", "cpu",
-        ]  # fmt: skip
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr[-2000:]
-        events = (event for event in RunFolder(out).events() if event["event"] == "metric")
-        found.append({(event["name"], event["step"]): event["value"] for event in events})
-    assert {name for name, _ in found[0]} >= {"train/contrast", "train/inpaint", "train/rotation", "validation/total"}
-    for several in found[1:]:
-        assert several.keys() == found[0].keys()
-        for key, value in found[0].items():
-            assert several[key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
 
 
 def test_doctor_runs_the_network_on_every_device(swinssl):
