@@ -4,7 +4,9 @@ is taken for a weight (torch's own files have checksums, but torch does not look
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,6 +14,9 @@ from typing import Any, BinaryIO
 import torch
 
 from SwinSSLLib.errors import InputError
+
+#: Weights hardly shrink, and torch does not pack its files at all.
+_MOST_GROWTH = 50
 
 
 def save_checkpoint(content: dict[str, Any], file: BinaryIO) -> None:
@@ -42,6 +47,9 @@ def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str,
     Raises:
         InputError: truncated, damaged in any bit, or not ours.
     """
+    check_growth(file)
+    if file.is_file() and not zipfile.is_zipfile(file):  # for its older format torch asks for any memory that is named
+        raise InputError(f"The checkpoint {file} is damaged (it is no archive).")
     try:
         content = torch.load(file, map_location=device, weights_only=True)
     except Exception as error:  # zip, pickle and torch each have their own kinds of damage
@@ -51,6 +59,19 @@ def load_checkpoint(file: Path, device: torch.device | str = "cpu") -> dict[str,
     if content.pop("digest", None) != digest_of(content):
         raise InputError(f"The checkpoint {file} is damaged (its content is not what was written).")
     return content
+
+
+def check_growth(file: Path) -> None:
+    """Refuse a zip archive that grows without measure: torch would ask for the memory first.
+
+    Raises:
+        InputError: it does. Other damage is left for torch to tell.
+    """
+    with contextlib.suppress(OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        with zipfile.ZipFile(file) as archive:
+            grown = sum(info.file_size for info in archive.infolist())
+        if grown > _MOST_GROWTH * file.stat().st_size + (1 << 20):
+            raise InputError(f"{file} is refused: what is packed in it grows without measure.", "Do not use this file.")
 
 
 def digest_of(content: Mapping[str, Any]) -> str:

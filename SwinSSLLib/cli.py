@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None, host: Host | None = None) -> in
 
 def _complain(error: Exception, as_json: bool) -> int:
     if not isinstance(error, SwinSSLError):
-        from SwinSSLLib.jobs import as_user_error
+        from SwinSSLLib.running import as_user_error
 
         error = as_user_error(error)
     assert isinstance(error, SwinSSLError)

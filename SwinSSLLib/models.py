@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib import atomic
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.organs import ANATOMICAL_STRUCTURE, ORGANS, Organ
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import AXIS_ORDER, InputSettings, NetworkSettings
@@ -107,7 +107,7 @@ def read_card(path: Path) -> dict[str, Any]:
     try:
         card = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{file} cannot be read: {error}.", "Export the model again.") from error
+        raise InputError(f"{file} cannot be read: {one_line(error)}.", "Export the model again.") from error
     if not isinstance(card, dict) or card.get("kind") not in KINDS:
         raise InputError(f"{file} is not a model card that this version knows.", "Was it made by a newer version?")
     network_of(card, str(file))
@@ -138,8 +138,8 @@ def load_model(path: Path) -> Model:
         )
     try:
         return Model(folder, card, load(content))
-    except SafetensorError as error:
-        raise InputError(f"{file} is no safetensors file: {error}.", "Export the model again.") from error
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:  # as kinds of numbers differ
+        raise InputError(f"{file} is no safetensors file: {one_line(error)}.", "Export the model again.") from error
 
 
 def network_of(card: Mapping[str, Any], source: str) -> NetworkSettings:
@@ -157,10 +157,12 @@ def input_of(card: Mapping[str, Any], source: str) -> InputSettings:
     Raises:
         InputError: unknown or impossible values, or another orientation.
     """
-    section = dict(card.get("input", {}))
+    given = card.get("input", {})
+    section = dict(given) if isinstance(given, Mapping) else {}
     orientation, order = section.pop("orientation", None), section.pop("axis_order", None)
     if orientation != "RAS" or order != AXIS_ORDER:
-        raise InputError(f"{source}: unknown orientation {orientation!r} or axis order {order!r}.", "Import it again.")
+        words = f"unknown orientation {one_line(orientation, 80)} or axis order {one_line(order, 80)}"
+        raise InputError(f"{source}: {words}.", "Import it again.")
     known = {field.name for field in fields(InputSettings)}
     return build(InputSettings, {key: value for key, value in section.items() if key in known}, source)
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
-
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case, Datalist, audit, read_datalist, split_by_patient
 from SwinSSLLib.data.store import Entry, Recipe, Store
 from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.peers import Peers
 from SwinSSLLib.places import cache_folder
 from SwinSSLLib.reporting import Reporter
 
@@ -71,7 +70,7 @@ def read_cases(
     cases: Sequence[Case],
     preparation: Preparation,
     spacing: tuple[float, float, float] | None,
-    fabric: Fabric,
+    peers: Peers,
     reporter: Reporter,
     control: Control,
     *,
@@ -84,24 +83,34 @@ def read_cases(
         StoppedWhilePreparing: on request.
     """
     store, recipe = preparation.store(), Recipe(spacing)
-    mine = [case for number, case in enumerate(cases) if number % fabric.world_size == fabric.global_rank]
+    mine = [case for number, case in enumerate(cases) if number % peers.world == peers.rank]
     problems: dict[Case, InputError] = {}
+    known: dict[Case, Entry] = {}
+    stopping = False
     for number, case in enumerate(mine):
-        if control.stop:
-            raise StoppedWhilePreparing("Stopped while the CTs were being read.", "What was read is kept in the cache.")
+        stopping = control.stop
+        if stopping:
+            peers.tell_stop()
+            break
         reporter.stage("reading CTs", number, len(mine))
         try:
-            store.add(case.image, recipe, labels=case.labels if labels else None)
+            known[case] = store.add(case.image, recipe, labels=case.labels if labels else None)
         except InputError as error:
             problems[case] = error
-    reporter.stage("reading CTs", len(mine), len(mine))
-    fabric.barrier()
+    else:
+        reporter.stage("reading CTs", len(mine), len(mine))
+    # Shares take unequally long: nobody is given up for it, and whoever is asked to stop lets the others know.
+    if peers.barrier("reading CTs", stopping):
+        raise StoppedWhilePreparing("Stopped while the CTs were being read.", "What was read is kept in the cache.")
     if problems and not preparation.skip_bad:
         raise _unusable(list(problems.values()))
     entries: dict[Case, Entry] = {}
     for case in cases:
         try:
-            entries[case] = store.add(case.image, recipe, labels=case.labels if labels else None)
+            if case in problems:
+                raise problems[case]
+            # Those of the other processes are there by now.
+            entries[case] = known.get(case) or store.add(case.image, recipe, labels=case.labels if labels else None)
         except InputError as error:
             if not preparation.skip_bad:
                 raise
@@ -127,6 +136,7 @@ def inputs_record(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """What job.json says about the CTs."""
     return [
         {
+            "name": entry.name,
             "path": str(entry.source),
             "content": entry.content,
             "shape": list(entry.shape),

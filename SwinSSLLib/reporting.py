@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from SwinSSLLib import atomic
+from SwinSSLLib.discretion import Discretion
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.runs import Event, RunFolder, now
 
@@ -40,10 +41,12 @@ class Reporter:
     Args:
         run: where to write, or None for nowhere.
         sinks: called with every event, in order.
+        discretion: what of the files' names stays out of the run folder; sinks get all.
     """
 
     run: RunFolder | None
     sinks: tuple[Sink, ...] = ()
+    discretion: Discretion | None = None
     _status: dict[str, Any] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _done: threading.Event = field(default_factory=threading.Event)
@@ -69,9 +72,10 @@ class Reporter:
     def _tell(self, record: Event, *, keep: bool = True) -> None:
         with self._lock:
             if self.run and keep:
+                written = self.discretion.of(record) if self.discretion else record
                 try:
                     with self.run.events_file.open("ab") as file:
-                        file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                        file.write(json.dumps(written, ensure_ascii=False).encode() + b"\n")
                 except OSError as error:
                     raise atomic.cannot_write(self.run.events_file, error) from error
             for sink in self.sinks:
@@ -127,7 +131,8 @@ class Reporter:
     def _write_status(self) -> None:
         if self.run:
             self._status["heartbeat"] = now()
-            atomic.write_json(self.run.status_file, self._status)
+            status = self.discretion.of(self._status) if self.discretion else self._status
+            atomic.write_json(self.run.status_file, status)
 
     def _beat(self) -> None:
         while not self._done.wait(HEARTBEAT / 4):

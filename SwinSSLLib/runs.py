@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from SwinSSLLib import __version__, atomic, leftovers
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.locking import only_writer
 
 Event = dict[str, Any]
@@ -118,7 +118,10 @@ class RunFolder:
         Raises:
             InputError: missing or damaged.
         """
-        return _read_json(self.job_file, "Is this a run folder?")
+        job = _read_json(self.job_file, "Is this a run folder?")
+        if not isinstance(job.get("settings", {}), dict):
+            raise InputError(f"{self.job_file} is damaged: its settings are no object.", "Is this a run folder?")
+        return job
 
     def status(self) -> dict[str, Any]:
         """The content of status.json; empty when the run has not started."""
@@ -198,9 +201,8 @@ class RunFolder:
         """
         job = self.job()
         if job.get("kind") != kind:
-            raise InputError(
-                f"{self.path} holds a {job.get('kind')} run, not a {kind} run.", "Choose another output folder."
-            )
+            found = one_line(job.get("kind"), 40)
+            raise InputError(f"{self.path} holds a {found} run, not a {kind} run.", "Choose another output folder.")
         differing = _differences(job.get("settings", {}), settings)
         if differing:
             listing = ", ".join(differing[:8])
@@ -226,9 +228,15 @@ def read_events(path: Path, offset: int = 0, most: int = -1) -> tuple[list[Event
     """
     if not path.exists():
         return [], offset
-    with path.open("rb") as file:
-        file.seek(offset)
-        content = file.read(most)
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = piece = file.read(most)
+            # A line that is longer than a piece is read whole, or its reader would stand still before it for ever.
+            while most > 0 and len(piece) == most and b"\n" not in piece and b"\n" not in content:
+                content += (piece := file.read(most))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Is this a run folder?") from error
     end = content.rfind(b"\n") + 1
     events = []
     for line in content[:end].splitlines():
@@ -259,7 +267,7 @@ def _read_json(path: Path, hint: str) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.", hint) from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {error}.", hint) from error
+        raise InputError(f"{path} is damaged: {one_line(error)}.", hint) from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is damaged: it holds no object.", hint)
     return content
@@ -272,5 +280,5 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "")
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             found += _differences(before, after, f"{path}{key}.")
         elif before != after:
-            found.append(f"{path}{key}: {before} there, {after} now")
+            found.append(one_line(f"{path}{key}: {before} there, {after} now"))
     return found

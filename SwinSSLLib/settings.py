@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.organs import CLASSES
 from SwinSSLLib.validation import rule
 
@@ -35,14 +35,15 @@ class NetworkSettings:
             ``mergingv2``: the eight neighbours of ``fixed`` in another order, so other weights again.
     """
 
-    feature_size: int = field(default=48, metadata=rule(minimum=12, multiple_of=12))
-    depths: tuple[int, int, int, int] = field(default=(2, 2, 2, 2), metadata=rule(minimum=1))
-    num_heads: tuple[int, int, int, int] = field(default=(3, 6, 12, 24), metadata=rule(minimum=1))
+    # The upper bounds are far above every network that was published, and keep a damaged card from filling the memory.
+    feature_size: int = field(default=48, metadata=rule(minimum=12, maximum=768, multiple_of=12))
+    depths: tuple[int, int, int, int] = field(default=(2, 2, 2, 2), metadata=rule(minimum=1, maximum=64))
+    num_heads: tuple[int, int, int, int] = field(default=(3, 6, 12, 24), metadata=rule(minimum=1, maximum=768))
     window: int = field(default=7, metadata=rule(minimum=2, maximum=16))
     patch: int = field(default=2, metadata=rule(choices=(2,)))
     use_v2: bool = False
-    in_channels: int = field(default=1, metadata=rule(minimum=1))
-    out_channels: int = field(default=CLASSES, metadata=rule(minimum=2))
+    in_channels: int = field(default=1, metadata=rule(minimum=1, maximum=64))
+    out_channels: int = field(default=CLASSES, metadata=rule(minimum=2, maximum=256))
     merging: str = field(default="fixed", metadata=rule(choices=("fixed", "legacy", "v2")))
 
     def problems(self) -> list[str]:
@@ -267,7 +268,8 @@ def read_settings_file(path: Path) -> dict[str, Any]:
         raise InputError(f"The settings file {path} cannot be read: {error.strerror}.", "Check the path.") from error
     except (ValueError, RecursionError) as error:
         kind = "TOML" if path.suffix.lower() == ".toml" else "JSON"
-        raise InputError(f"The settings file {path} is not valid {kind}: {error}.", "Correct it there.") from error
+        why = one_line(error)
+        raise InputError(f"The settings file {path} is not valid {kind}: {why}.", "Correct it there.") from error
     if not isinstance(content, dict):
         raise InputError(f"The settings file {path} holds no named settings.", 'Write {"training": {"steps": 100}}.')
     return content

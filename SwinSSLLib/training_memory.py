@@ -142,6 +142,10 @@ class Saving:
             warning = f"{sizes[0].upper()}{sizes[1:]}. {saved}"
         return {"needed": need, "free": free}, warning
 
+    def advice(self, step: int, metrics: Mapping[str, float]) -> str | None:
+        """What the user should know about the metrics of a validation; here nothing."""
+        return None
+
     def announce(self, fabric: Fabric, reporter: Reporter, words: Mapping[str, Any]) -> None:
         """Tell that the run begins, on what and with how much memory; and a warning where that is short."""
         memory, warning = self.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)

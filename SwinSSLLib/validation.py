@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import reprlib
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 
 T = TypeVar("T")
+
+#: Problems that a message lists.
+_SHOWN = 40
 
 
 def rule(
@@ -49,7 +54,8 @@ def build(cls: type[T], given: Mapping[str, Any], source: str = "the settings") 
     if result is not None and not problems:
         problems += _cross_checks(result)
     if problems or result is None:
-        listing = "\n".join(f"  - {problem}" for problem in problems)
+        shown = problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else [])
+        listing = "\n".join(f"  - {problem}" for problem in shown)
         count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise InputError(f"{source} cannot be used ({count}):\n{listing}", "Correct the values named above.")
     return result
@@ -77,14 +83,15 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def _build(cls: type[Any], given: Any, path: str, problems: list[str]) -> Any:
     if not isinstance(given, Mapping):
-        problems.append(f"{path.rstrip('.') or 'the file'} must be a section of named values, not {given!r}")
+        problems.append(f"{path.rstrip('.') or 'the file'} must be a section of named values, not {_shown(given)}")
         return None
     fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = typing.get_type_hints(cls)
     for key in given:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1)
-            problems.append(f"{path}{key} is not a setting" + (f"; did you mean {path}{near[0]}?" if near else ""))
+            meant = f"; did you mean {path}{near[0]}?" if near else ""
+            problems.append(f"{path}{one_line(key, 80)} is not a setting{meant}")
     values: dict[str, Any] = {}
     count = len(problems)
     for name, field in fields.items():
@@ -100,18 +107,23 @@ def _build(cls: type[Any], given: Any, path: str, problems: list[str]) -> Any:
 def _value(given: Any, hint: Any, metadata: Mapping[str, Any], path: str, problems: list[str]) -> Any:
     converted, wanted = _convert(given, hint)
     if wanted:
-        problems.append(f"{path} = {given!r}: must be {wanted}")
+        problems.append(f"{path} = {_shown(given)}: must be {wanted}")
         return None
     for entry in converted if isinstance(converted, tuple) else (converted,):
         complaint = None if entry is None else _complaint(entry, metadata)
         if complaint:
-            problems.append(f"{path} = {given!r}: must be {complaint}")
+            problems.append(f"{path} = {_shown(given)}: must be {complaint}")
             return None
     check = metadata.get("check")
     message = check(converted) if check else None
     if message:
-        problems.append(f"{path} = {given!r}: {message}")
+        problems.append(f"{path} = {_shown(given)}: {message}")
     return converted
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: what is wrong with it is seen at its beginning."""
+    return one_line(reprlib.repr(value), 200)
 
 
 def _complaint(value: Any, metadata: Mapping[str, Any]) -> str | None:
@@ -148,7 +160,7 @@ def _convert(given: Any, hint: Any) -> tuple[Any, str]:
         return given, "" if whole else "a whole number"
     if hint is float:
         number = isinstance(given, int | float) and not isinstance(given, bool) and given == given
-        finite = number and abs(given) != float("inf")
+        finite = number and abs(given) <= sys.float_info.max  # whole numbers may be larger than any of these
         return (float(given), "") if finite else (None, "a number")
     return given, "" if isinstance(given, str) else "text"
 

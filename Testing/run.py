@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -95,6 +96,11 @@ def test(rest: Sequence[str]) -> int:
     return max(found, default=NO_TESTS)
 
 
+def processes(rest: Sequence[str]) -> int:
+    """Runs of many processes: killed ones, uneven shares, two nodes, the examples of Docs/cluster.md. Takes minutes."""
+    return run("-m", "pytest", "Testing/Processes", *rest, OMP_NUM_THREADS="1")
+
+
 def panel(rest: Sequence[str]) -> int:
     """The panel in a window, in a stand-in for Slicer; ``--screenshot FILE`` for a picture of it."""
     if problem := system_libraries():
@@ -136,6 +142,44 @@ def script(folder: str) -> Callable[[Sequence[str]], int]:
     return start
 
 
+def fuzz(rest: Sequence[str]) -> int:
+    """Every reader of files against damaged, lying and hostile ones: ``--inputs N --seed S --only READER``."""
+    return run(ROOT / "Testing" / "Fuzz" / "campaign.py", *rest)
+
+
+def faults(rest: Sequence[str]) -> int:
+    """Kills, full disks, damaged files and the like; afterwards the same command must come to the same result."""
+    return run(ROOT / "Testing" / "Faults" / "campaign.py", *rest, OMP_NUM_THREADS="1")
+
+
+def audit(rest: Sequence[str]) -> int:
+    """Known vulnerabilities of what we build on; ``--database FOLDER`` asks a copy of PyPI's advisories."""
+    return run(ROOT / "Testing" / "audit.py", *rest)
+
+
+def oldest(rest: Sequence[str]) -> int:
+    """The engine's tests with the oldest versions that pyproject.toml allows, in ``.venv-oldest``."""
+    import tomllib  # not at the top: an older Python shall hear our sentence
+
+    home = ROOT / ".venv-oldest"
+    python = home / PYTHON.relative_to(VENV)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    bounds = [re.sub(r">=(\S+).*", r"==\1", word) for word in project["dependencies"]]
+    if not python.exists():
+        venv.create(home, with_pip=True)
+    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*install, *bounds], check=True)
+    subprocess.run([*install, *bounds, *project["optional-dependencies"]["test"]], check=True)
+    subprocess.run([*install, "--no-deps", "-e", ROOT], check=True)
+    command = [python, "-m", "pytest", "Testing/Engine", *PARALLEL, *rest]
+    return subprocess.run(command, cwd=ROOT, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+
+
+def soak(rest: Sequence[str]) -> int:
+    """Two hours of pre-training with a panel that follows; nothing may grow."""
+    return run(ROOT / "Testing" / "Faults" / "soak.py", *rest)
+
+
 def run(*command: str | Path, **variables: str) -> int:
     """Run Python of ``.venv`` in the clone; returns its exit code."""
     return subprocess.run([PYTHON, *command], cwd=ROOT, check=False, env={**os.environ, **variables}).returncode
@@ -162,11 +206,17 @@ def _fingerprint(extras: Sequence[str]) -> str:
 TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "demo": demo,
     "test": test,
+    "processes": processes,
     "panel": panel,
     "check": check,
     "setup": lambda _: 0,
     "benchmark": script("Benchmarks"),
     "study": script("Studies"),
+    "fuzz": fuzz,
+    "faults": faults,
+    "soak": soak,
+    "audit": audit,
+    "oldest": oldest,
 }
 
 if __name__ == "__main__":

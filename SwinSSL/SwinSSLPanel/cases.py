@@ -12,7 +12,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from SwinSSLPanel.segmentations import matches, writeLabels
-from SwinSSLPanel.volumes import volumeFile
+from SwinSSLPanel.volumes import makePrivate, volumeFile
 
 
 @dataclass
@@ -80,7 +80,7 @@ def writeDatalist(cases: Sequence[Case], folder: Path) -> Path:
         image = volumeFile(case.volume, folder).path
         label = writeLabels(case.segmentation, case.volume, case.organs, folder)
         entries.append({"image": str(image), "label": str(label)})
-    folder.mkdir(parents=True, exist_ok=True)
+    makePrivate(folder)
     path = folder / "dataset.json"
     path.write_text(json.dumps({"training": entries}, indent=1), encoding="utf-8")
     return path

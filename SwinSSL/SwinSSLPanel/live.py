@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
+from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.runs import RunFolder
 from SwinSSLPanel import boards
@@ -36,6 +38,7 @@ class LivePreview:
         self.files: list[Path] = []
         self.problem = ""
         self._plane = "axial"
+        self._job: dict[str, Any] = {}
         self._updating = False
         self._steps: Iterator[None] | None = None
         self._timer = qt.QTimer()
@@ -62,7 +65,8 @@ class LivePreview:
         self.ui.previewBox.enabled = bool(files)
         if not files:
             return
-        self._plane = planeOf(run)
+        self._job = jobOf(run)
+        self._plane = planeOf(self._job)
         self._updating = True
         self.ui.stepSlider.maximum = float(len(files) - 1)
         if atEnd:
@@ -87,7 +91,8 @@ class LivePreview:
     def _showing(self, path: Path) -> Iterator[None]:
         """Read a preview, then paint the boards, then fill the views; each yield lets the window breathe."""
         try:
-            self.preview = yield from readInPieces(path)
+            preview = yield from readInPieces(path)
+            self.preview = replace(preview, source=tuple(revealed(name, self._job) for name in preview.source))
             self.problem = ""
         except ValueError as error:  # damaged or deleted meanwhile: the next one will be better
             self.problem = str(error)
@@ -200,9 +205,17 @@ class LivePreview:
         self._updating = False
 
 
-def planeOf(run: RunFolder) -> str:
+def jobOf(run: RunFolder) -> dict[str, Any]:
+    """What was asked of a run, and which files it reads; empty if that cannot be told."""
+    try:
+        return run.job()
+    except InputError:
+        return {}
+
+
+def planeOf(job: dict[str, Any]) -> str:
     """The plane in which the views of a run are turned."""
     try:
-        return str(run.job()["settings"]["views"]["rotation"])
-    except (InputError, KeyError, TypeError):
+        return str(job["settings"]["views"]["rotation"])
+    except (KeyError, TypeError):
         return "axial"

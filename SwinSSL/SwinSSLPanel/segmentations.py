@@ -200,7 +200,7 @@ def writeLabels(segmentationNode: Any, volumeNode: Any, chosen: Mapping[str, int
     Raises:
         ValueError: overlapping segments, or the file cannot be written.
     """
-    from SwinSSLPanel.volumes import writeCopy
+    from SwinSSLPanel.volumes import makePrivate, writeCopy
 
     array = labelArray(segmentationNode, volumeNode, chosen)
     node = slicer.vtkMRMLScalarVolumeNode()
@@ -211,7 +211,7 @@ def writeLabels(segmentationNode: Any, volumeNode: Any, chosen: Mapping[str, int
     node.CopyOrientation(volumeNode)
     node.SetName(segmentationNode.GetName())
     slicer.util.arrayFromVolume(node)[:] = array
-    folder.mkdir(parents=True, exist_ok=True)
+    makePrivate(folder)
     identity = segmentationNode.GetID().rpartition("Node")[2]
     path = folder / f"{safeName(segmentationNode.GetName())}-{identity}-labels.nrrd"
     if volumeNode.GetParentTransformNode() is not None:
@@ -222,4 +222,5 @@ def writeLabels(segmentationNode: Any, volumeNode: Any, chosen: Mapping[str, int
     finally:
         if node.GetScene() is not None:
             slicer.mrmlScene.RemoveNode(node)
+    path.chmod(0o600)
     return path

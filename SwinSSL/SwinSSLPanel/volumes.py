@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import slicer
 
 #: Files that the engine reads as they are.
 READABLE = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+#: In a folder that holds nothing but copies of what is in the scene.
+MARK = ".copies-of-the-scene"
 
 
 @dataclass(frozen=True)
@@ -45,9 +50,24 @@ def volumeFile(volumeNode: Any, folder: Path) -> VolumeFile:
     if own is not None:
         return VolumeFile(volumeNode.GetID(), volumeNode.GetName(), own, copied=False)
     path = folder / f"{safeName(volumeNode.GetName())}-{volumeNode.GetID().rpartition('Node')[2]}.nrrd"
-    folder.mkdir(parents=True, exist_ok=True)
+    makePrivate(folder)
     writeCopy(volumeNode, path)
+    path.chmod(0o600)
     return VolumeFile(volumeNode.GetID(), volumeNode.GetName(), path, copied=True)
+
+
+def makePrivate(folder: Path) -> None:
+    """Make a folder for copies of CTs that only this user can look into; one that is there stays as it is."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        (folder / MARK).touch(mode=0o600)
+
+
+def removeCopies(folder: Path) -> None:
+    """Remove a folder that :func:`makePrivate` made; one of anybody else stays."""
+    if (folder / MARK).is_file():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def unchangedFile(volumeNode: Any) -> Path | None:

@@ -49,6 +49,7 @@ def compare(arguments: argparse.Namespace) -> int:
             arguments.out,
             seeds=arguments.seeds,
             test=arguments.test,
+            names=arguments.names,
             sinks=(print_json if arguments.json else display,),
             control=control,
         )

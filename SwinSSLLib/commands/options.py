@@ -52,6 +52,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared CTs are kept")
     parser.add_argument("--skip-bad", action="store_true", help="leave unusable CTs out with a note")
     parser.add_argument("--allow-outside", action="store_true", help="follow a datalist out of its own folder")
+    names = "files are called by their names, not by numbers, in log, events, report and model"
+    parser.add_argument("--names", action="store_true", help=names)
     add_machine_options(parser)
 
 

@@ -101,7 +101,21 @@ def settle_names(cases: Sequence[Case]) -> list[Case]:
         settled = [
             replace(case, patient=case.name) if case.patient == patient_of(case.image) else case for case in settled
         ]
-    return settled
+    return _numbered(settled)
+
+
+def _numbered(cases: list[Case]) -> list[Case]:
+    """The same with a number at names that come again: one file that is listed twice, or equal folders."""
+    taken: set[str] = set()
+    found = []
+    for case in cases:
+        number, name = 1, case.name
+        while name in taken:
+            number += 1
+            name = f"{case.name}-{number}"
+        taken.add(name)
+        found.append(case if name == case.name else replace(case, name=name))
+    return found
 
 
 def folder_cases(folder: Path) -> list[Case]:

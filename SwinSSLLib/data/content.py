@@ -36,6 +36,11 @@ def to_hounsfield(array: np.ndarray, source: object, name: str) -> tuple[np.ndar
     low, high = float(array.min()), float(array.max())
     if low == high:
         raise InputError(f"{source} is empty: every voxel has the value {low:g}.", "Choose another volume.")
+    floor, ceiling = (min(max(float(np.rint(value)), HU_FLOOR), HU_CEILING) for value in (low, high))
+    if floor == ceiling:
+        raise InputError(
+            f"{source} holds no CT: its values, {low:g} to {high:g}, are all {floor:g} HU.", "Choose another volume."
+        )
     warnings = _unlike_ct(array, low, high, name)
     if array.dtype == np.int16:
         return np.maximum(array, np.int16(HU_FLOOR)), warnings

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from SwinSSLLib.data.cases import Case, Datalist, make_case, settle_names
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 
 #: Names that lists use for volumes without labels.
 UNLABELLED = ("unlabelled", "unlabeled")
@@ -67,7 +67,7 @@ def _parse(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path} could not be read: {error.strerror}.", "Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON.", "Correct the file.") from error
     if not isinstance(content, dict) or not any(part in content for part in _PARTS):
         raise InputError(
@@ -104,7 +104,7 @@ class _Reader:
         if image is None or (label and labels is None):
             return None
         patient = entry.get("patient")
-        return make_case(image, labels, None if patient is None else str(patient))
+        return make_case(image, labels, None if patient is None else one_line(patient))
 
     def _path(self, value: Any, where: str) -> Path | None:
         if isinstance(value, list) and len(value) == 1:
@@ -112,11 +112,16 @@ class _Reader:
         if not isinstance(value, str) or not value:
             self.problems.append(f"{where} is no path.")
             return None
+        shown = one_line(value)
         path = Path(os.path.normpath(self.root / value))  # without "..", links left as they are
         if not path.is_relative_to(self.root) and not self.allow_outside:
-            self.problems.append(f"{where} {value} lies outside of the datalist's folder.")
+            self.problems.append(f"{where} {shown} lies outside of the datalist's folder.")
             return None
-        if not path.exists():
-            self.problems.append(f"{where} {value} does not exist.")
+        try:
+            there = path.exists()
+        except OSError:  # a name that no file can have
+            there = False
+        if not there:
+            self.problems.append(f"{where} {shown} does not exist.")
             return None
         return path

@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 
-from SwinSSLLib.data.formats import check_geometry
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.data.dicom_lengths import lengths_fit
+from SwinSSLLib.data.formats import bytes_of, check_geometry, check_memory
+from SwinSSLLib.data.headers import check_plausible_size
+from SwinSSLLib.errors import InputError, one_line
 
 SERIES_UID, STUDY_UID, INSTANCE_UID = "0020|000e", "0020|000d", "0008|0018"
 DESCRIPTION, MODALITY, PATIENT = "0008|103e", "0008|0060", "0010|0020"
@@ -37,6 +39,7 @@ class Slice:
     orientation: tuple[float, ...]
     size: tuple[int, ...]
     spacing: tuple[float, ...]
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,9 @@ def read_series(series: Series, path: Path) -> tuple[sitk.Image, tuple[str, ...]
     if len(series.parts) == 1:
         return _read_alone(series, path), ()
     parts, warnings = _largest_stack(series, path)
+    for part in parts:
+        check_plausible_size(part.bytes, part.path)
+    check_memory(sum(part.bytes for part in parts), path)
     positions = np.array([part.position for part in parts])
     rows, columns = np.array(parts[0].orientation[:3]), np.array(parts[0].orientation[3:])
     normal = np.cross(rows, columns)
@@ -200,6 +206,8 @@ def _read_alone(series: Series, path: Path) -> sitk.Image:
         raise InputError(
             f"{path}: the series {series} has a single slice.", "Choose a series with several slices (--series)."
         )
+    check_plausible_size(part.bytes, part.path)
+    check_memory(part.bytes, path)
     try:
         image = sitk.ReadImage(part.path, imageIO="GDCMImageIO")
     except RuntimeError as error:
@@ -253,6 +261,8 @@ def _even_step(gaps: np.ndarray, series: Series, path: Path) -> tuple[float, tup
 
 def _tags(path: Path) -> tuple[Slice, dict[str, str]] | None:
     """Place and tags of one DICOM image file; None when it is no image."""
+    if not lengths_fit(path):
+        return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileName(path)
@@ -261,7 +271,7 @@ def _tags(path: Path) -> tuple[Slice, dict[str, str]] | None:
     except RuntimeError:
         return None
     tags = {
-        key: reader.GetMetaData(key).strip().strip("\0")
+        key: _one_line(reader.GetMetaData(key))
         for key in (SERIES_UID, INSTANCE_UID, DESCRIPTION, MODALITY, PATIENT, POSITION, ORIENTATION)
         if reader.HasMetaDataKey(key)
     }
@@ -274,6 +284,7 @@ def _tags(path: Path) -> tuple[Slice, dict[str, str]] | None:
             orientation=_floats(tags.get(ORIENTATION, "")),
             size=size,
             spacing=reader.GetSpacing()[:2],
+            bytes=bytes_of(reader),
         ),
         tags,
     )
@@ -291,6 +302,16 @@ def _series(uid: str, members: list[tuple[Slice, dict[str, str]]]) -> Series:
         patient=hashlib.sha256(patient.encode()).hexdigest()[:16] if patient else "",
         parts=parts,
     )
+
+
+def _one_line(text: str) -> str:
+    """A value as it can be shown and stored: decoded, without signs that no one can read, in one line."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")  # what most scanners write, whatever the file says
+    return " ".join(one_line(text, len(text)).split())
 
 
 def _floats(text: str) -> tuple[float, ...]:

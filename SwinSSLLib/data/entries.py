@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 
 from SwinSSLLib.data.fingerprints import file_digest
 from SwinSSLLib.data.geometry import Triple, Volume, affine
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 
 IMAGE, LABELS, CARD = "image.npy", "labels.npy", "entry.json"
+_TYPES = {IMAGE: np.int16, LABELS: np.uint8}
 
 
 @dataclass(frozen=True)
@@ -83,13 +85,26 @@ class Entry:
         return self._open(LABELS)
 
     def _open(self, file: str) -> np.ndarray:
+        problem: Exception | None = None
         try:
-            return np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(
-                f"The stored copy of {self.source} in {self.folder} is damaged or gone.",
-                "Start the job again: it is rebuilt from the source.",
-            ) from error
+            if _is_array(self.folder / file, self.shape, _TYPES[file]):
+                return np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
+        except Exception as error:  # numpy's own, tokenize's, the disk's: each has its kinds of damage
+            problem = error
+        raise InputError(
+            f"The stored copy of {self.source} in {self.folder} is damaged or gone.",
+            "Start the job again: it is rebuilt from the source.",
+        ) from problem
+
+
+def _is_array(file: Path, shape: tuple[int, ...], kind: type) -> bool:
+    """Whether the header of an array says what its card says, and the file is as long as that."""
+    with file.open("rb") as stream:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        found, _, dtype = read(stream)
+        held = file.stat().st_size - stream.tell()
+    return found == shape and dtype == kind and held >= math.prod(shape) * np.dtype(kind).itemsize
 
 
 def write_entry(folder: Path, arrays: dict[str, np.ndarray], card: dict[str, Any]) -> None:
@@ -128,21 +143,24 @@ def make_card(key: str, source: Path, image: Volume, content: str, recipe: Recip
 def entry_of(folder: Path, card: dict[str, Any]) -> Entry | None:
     """The entry that a card describes; None when the card is not whole."""
     try:
-        return Entry(
+        entry = Entry(
             key=folder.name,
             folder=folder,
-            name=str(card["name"]),
+            name=one_line(card["name"]),
             source=Path(card["source"]),
             shape=_three(card["shape"], int),
             spacing=_three(card["spacing"], float),
             origin=_three(card["origin"], float),
-            direction=tuple(float(d) for d in card["direction"]),
+            direction=_matrix(card["direction"]),
             content=str(card["content"]),
             labels=bool(card["labels"]),
-            warnings=tuple(map(str, card["warnings"])),
+            warnings=tuple(one_line(sentence, 2000) for sentence in card["warnings"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    numbers = (*entry.spacing, *entry.origin, *entry.direction)
+    good = np.isfinite(numbers).all() and min(entry.spacing) > 0 and min(entry.shape) > 0
+    return entry if good else None
 
 
 def _three(values: Any, kind: type) -> Any:
@@ -150,10 +168,16 @@ def _three(values: Any, kind: type) -> Any:
     return kind(first), kind(second), kind(third)
 
 
+def _matrix(values: Any) -> tuple[float, ...]:
+    if len(values) != 9:
+        raise ValueError
+    return tuple(float(value) for value in values)
+
+
 def read_card(folder: Path) -> dict[str, Any] | None:
     """The card in a folder; None when there is none or it cannot be read."""
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return card if isinstance(card, dict) and card.get("format") == 1 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -92,8 +93,9 @@ def _signature(source: Path, dicom: bool) -> str:
 def _remembered(note: Path, signature: str) -> str | None:
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
-        return str(known["digest"]) if known["signature"] == signature else None
-    except (OSError, ValueError, KeyError, TypeError):
+        digest = str(known["digest"]) if known["signature"] == signature else ""
+        return digest if re.fullmatch(r"[0-9a-f]{64}", digest) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -17,16 +17,14 @@ import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 
 from SwinSSLLib.data.headers import (
     AGAIN,
-    check_meta,
     check_nifti,
     check_nifti_body,
-    check_plausible_size,
     damaged,
     impossible_spacing,
     is_as_long_as_it_says,
-    not_a,
     skewed,
 )
+from SwinSSLLib.data.text_headers import check_meta, check_nrrd
 from SwinSSLLib.errors import InputError, MemoryShortage
 
 #: Endings of the files that are read, longest first.
@@ -75,17 +73,12 @@ def load_file(path: Path) -> Loaded:
     if suffix in (".mha", ".mhd"):
         check_meta(path)
     elif suffix in (".nrrd", ".nhdr"):
-        with path.open("rb") as file:
-            magic = file.read(4)
-        if magic != b"NRRD":
-            raise not_a("NRRD file", path)
+        check_nrrd(path)
     else:
         raise InputError(
             f"{path} is not a volume file that can be read.", f"Use {', '.join(VOLUME_SUFFIXES)} or DICOM."
         )
     reader = _informed_reader(path)
-    if suffix in (".nrrd", ".mha"):
-        check_plausible_size(_bytes_of(reader), path)
     check_header(reader, path)
     return Loaded(_voxels(reader, path))
 
@@ -109,6 +102,22 @@ def _load_nifti(path: Path) -> Loaded:
         return Loaded(image)
     words = f"{path.name} does not say how it lies in the patient; left and right may be swapped."
     return Loaded(image, (words,))
+
+
+def load_segmentation(path: Path) -> sitk.Image:
+    """Read a ``.seg.nrrd``: whole numbers in three dimensions, with several values a voxel where segments overlap.
+
+    Raises:
+        InputError: not such a file, damaged, incomplete, or impossible geometry.
+        MemoryShortage: the image does not fit into the free memory.
+    """
+    check_nrrd(path)
+    reader = _informed_reader(path)
+    if reader.GetDimension() != 3 or "integer" not in sitk.GetPixelIDValueAsString(reader.GetPixelID()):
+        raise InputError(f"{path} is no segmentation of a volume.", "Save it again with 3D Slicer.")
+    check_geometry(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection(), path)
+    check_memory(bytes_of(reader), path)
+    return _voxels(reader, path)
 
 
 def _informed_reader(path: Path) -> sitk.ImageFileReader:
@@ -145,10 +154,15 @@ def check_header(reader: sitk.ImageFileReader, path: Path) -> None:
         shape = " x ".join(str(n) for n in size[:3])
         raise InputError(f"{path} has a single slice ({shape} voxels).", "Choose a CT volume with several slices.")
     check_geometry(reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection(), path)
-    needed, free = 2 * _bytes_of(reader), psutil.virtual_memory().available
-    if needed > free:
+    check_memory(bytes_of(reader), path)
+
+
+def check_memory(needed: int, path: Path) -> None:
+    """Refuse an image of so many bytes when there is no room for it and for a copy."""
+    free = psutil.virtual_memory().available
+    if 2 * needed > free:
         raise MemoryShortage(
-            f"{path} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.",
+            f"{path} needs {2 * needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free.",
             "Close other programs or use a smaller volume.",
         )
 
@@ -166,7 +180,8 @@ def check_geometry(
         raise skewed(path)
 
 
-def _bytes_of(reader: sitk.ImageFileReader) -> int:
+def bytes_of(reader: sitk.ImageFileReader) -> int:
+    """Bytes of the voxels, by the header."""
     width = {sitk.sitkInt8: 1, sitk.sitkUInt8: 1, sitk.sitkInt16: 2, sitk.sitkUInt16: 2}
     width |= {sitk.sitkInt32: 4, sitk.sitkUInt32: 4, sitk.sitkFloat32: 4}
     total = width.get(reader.GetPixelID(), 8) * reader.GetNumberOfComponents()

@@ -15,6 +15,8 @@ from SwinSSLLib.errors import InputError
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Directions of i, j, k in LPS for a grid whose axes run to the patient's right, front and head.
 RAS_DIRECTION = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+#: No CT needs more voxels than this many times its own.
+_FINEST = 64
 #: What lies outside of a CT: air.
 AIR = -1024
 
@@ -119,11 +121,11 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
     corners = _corners(volume, 0.5)
     low, high = corners.min(axis=1), corners.max(axis=1)
     size = [max(1, int(np.ceil(extent / step - 1e-4))) for extent, step in zip(high - low, wanted, strict=True)]
-    if np.prod([float(n) for n in size]) > 2**34:
+    if not _is_plausible(size, volume):
         raise InputError(
-            f"{volume.name or 'The volume'} would have {' x '.join(map(str, size))} voxels at"
+            f"{volume.source or volume.name or 'The volume'} would have {' x '.join(map(str, size))} voxels at"
             f" {' x '.join(f'{s:g}' for s in wanted)} mm.",
-            "Check the spacing.",
+            "Check its spacing.",
         )
     first = (low + high) / 2 - (np.array(size) - 1) / 2 * np.array(wanted)
     resampler = sitk.ResampleImageFilter()
@@ -145,6 +147,12 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
         source=volume.source,
         warnings=volume.warnings,
     )
+
+
+def _is_plausible(size: list[int], volume: Volume) -> bool:
+    """Whether a new grid is one that a CT can need: a header with a wrong spacing would fill the memory with air."""
+    voxels = float(np.prod([float(n) for n in size]))
+    return voxels <= 2**28 or (voxels <= 2**34 and voxels <= _FINEST * volume.array.size)
 
 
 def reordered_to_ras(volume: Volume) -> Volume:

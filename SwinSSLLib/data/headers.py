@@ -1,4 +1,4 @@
-"""Damage that ITK does not notice, looked for in the bytes of NIfTI and MetaImage files.
+"""Damage that ITK does not notice, looked for in the bytes of NIfTI files; MetaImage and NRRD are in text_headers.py.
 
 ITK reads a truncated NIfTI, and a MetaImage whose compressed body is damaged, without a complaint
 and fills the rest with zeros or rubbish; it turns NaN into 0 and non-positive spacing into a positive one.
@@ -7,7 +7,6 @@ and fills the rest with zeros or rubbish; it turns NaN into 0 and non-positive s
 from __future__ import annotations
 
 import gzip
-import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,8 +22,13 @@ AGAIN = "Copy or export the file again."
 _CHUNK = 1 << 20
 #: Deflate cannot shrink anything by more than this factor (zlib's technical details).
 _LARGEST_COMPRESSION = 1032
-_META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 8, "ULONG": 8}
-_META_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
+#: Bits of a voxel by its code in the header (nifti1.h); what the header itself says about them ITK does not look at.
+_NIFTI_BITS = {2: 8, 4: 16, 8: 32, 16: 32, 32: 64, 64: 64, 128: 24, 256: 8, 512: 16, 768: 32, 1024: 64, 1280: 64}
+_NIFTI_BITS |= {1792: 128, 2304: 32}
+#: Millimetres; no patient lies farther from the origin.
+_FARTHEST = 1e7
+#: More bytes after the voxels than this are no padding: unpacking them could take for ever.
+_MOST_BEHIND = 64 << 20
 
 
 # -- NIfTI -----------------------------------------------------------------------------------------
@@ -58,7 +62,7 @@ def check_nifti(path: Path) -> NiftiHeader:
             header = _nifti_header(stream.read(348), path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise damaged(path) from error
-    check_plausible_size(header.length, path, zipped)
+    check_plausible_size(header.length, path, zipped=zipped)
     return header
 
 
@@ -85,6 +89,8 @@ def check_nifti_body(header: NiftiHeader, path: Path) -> None:
                 numbers = np.frombuffer(rest[:whole], dtype=header.number)
                 strange += numbers.size - int(np.count_nonzero(np.isfinite(numbers)))
                 rest = rest[whole:]
+            if length > header.length + _MOST_BEHIND:
+                raise InputError(f"{path} holds far more than the {header.length} bytes that it says.", AGAIN)
     except (EOFError, zlib.error) as error:
         raise damaged(path) from error
     if length < header.length:
@@ -126,14 +132,19 @@ def _nifti_header(header: bytes, path: Path) -> NiftiHeader:
         raise not_a("NIfTI file", path)
     order = "<>"[sizes_of_header.index(348)]
     count, *sizes = struct.unpack_from(order + "8h", header, 40)
-    kind, bits = struct.unpack_from(order + "2h", header, 70)
+    (kind,) = struct.unpack_from(order + "h", header, 70)
     spacing = struct.unpack_from(order + "3f", header, 80)
     (offset,) = struct.unpack_from(order + "f", header, 108)
     codes = struct.unpack_from(order + "2h", header, 252)
+    bits = _NIFTI_BITS.get(kind, 0)
     if not 1 <= count <= 7 or min(sizes[:count]) < 1 or bits < 1 or not 348 <= offset < 1e9:
         raise damaged(path)
     if not all(0 < s < np.inf for s in spacing[: min(count, 3)]):
         raise impossible_spacing(spacing, path)
+    place = struct.unpack_from(order + "6f", header, 256) if codes[0] > 0 else ()
+    place += struct.unpack_from(order + "12f", header, 280) if codes[1] > 0 else ()
+    if not all(abs(value) < _FARTHEST for value in place):  # at some of those ITK computes for ever
+        raise InputError(f"{path} has no valid position in space.", "Correct its header.")
     voxels = 1
     for n in sizes[:count]:
         voxels *= n
@@ -141,71 +152,22 @@ def _nifti_header(header: bytes, path: Path) -> NiftiHeader:
     return NiftiHeader(int(offset) + voxels * bits // 8, int(offset), number, max(codes) > 0)
 
 
-# -- MetaImage -------------------------------------------------------------------------------------
-
-
-def check_meta(path: Path) -> None:
-    """Check length and, where compressed, the checksum of the voxels of an .mha or .mhd file."""
-    with path.open("rb") as file:
-        start = file.read(1 << 16)
-    found = re.search(rb"ElementDataFile\s*=\s*(.*?)\r?\n", start)
-    if found is None or b"DimSize" not in start[: found.end()]:
-        raise not_a("MetaImage file", path)
-    text = start[: found.end()].decode("latin-1")
-    fields = dict(re.findall(r"^\s*(\w+)\s*=\s*(.*?)\s*$", text, re.MULTILINE))
-    data, offset = fields["ElementDataFile"], 0
-    if data == "LOCAL":
-        body, offset = path, found.end()
-    elif data.startswith("LIST") or "%" in data:
-        return  # one file a slice: ITK finds out what is missing
-    else:
-        body = path.parent / data
-        if not body.is_file():
-            raise InputError(f"{path} belongs to {data}, which is missing.", "Keep both files in one folder.")
-    width = _META_BYTES.get(fields.get("ElementType", "").removeprefix("MET_"))
-    try:
-        sizes = [int(n) for n in fields["DimSize"].split()]
-        channels = int(fields.get("ElementNumberOfChannels", "1"))
-    except ValueError as error:
-        raise damaged(path) from error
-    if width is None or min(sizes, default=0) < 1:
-        raise damaged(path)
-    expected = width * channels
-    for n in sizes:
-        expected *= n
-    if fields.get("CompressedData", "False").lower() == "true":
-        check_plausible_size(expected, path)
-        length = _inflated_length(body, offset, path)
-    else:
-        length = body.stat().st_size - offset
-    if length < expected:
-        raise InputError(f"{path} is incomplete: {length} of {expected} bytes are there.", AGAIN)
-
-
-def _inflated_length(body: Path, offset: int, path: Path) -> int:
-    """Bytes in a zlib stream, its checksum verified."""
-    inflate, length = zlib.decompressobj(zlib.MAX_WBITS | 32), 0
-    try:
-        with body.open("rb") as file:
-            file.seek(offset)
-            while not inflate.eof and (chunk := file.read(_CHUNK)):
-                length += len(inflate.decompress(chunk))
-    except zlib.error as error:
-        raise damaged(path) from error
-    if not inflate.eof:
-        raise damaged(path)
-    return length
-
-
 # -- sentences -------------------------------------------------------------------------------------
 
 
-def check_plausible_size(expected: int, path: Path, zipped: bool = True) -> None:
-    """Refuse a header that promises more than the file can hold, before any memory is asked for."""
-    held = path.stat().st_size * (_LARGEST_COMPRESSION if zipped else 1)
+def check_plausible_size(expected: int, path: Path, held: int | None = None, zipped: bool = True) -> None:
+    """Refuse a header that promises more than the file can hold, before any memory is asked for.
+
+    Args:
+        expected: bytes of the voxels.
+        path: named in the message.
+        held: bytes of the file that holds them, where that is another one.
+        zipped: whether they may be compressed.
+    """
+    held = (path.stat().st_size if held is None else held) * (_LARGEST_COMPRESSION if zipped else 1)
     if expected > held + (1 << 20):
         raise InputError(
-            f"{path} says that it holds {expected / 2**20:.0f} MiB of voxels, more than can be in it.",
+            f"{path} says that it holds {expected >> 20} MiB of voxels, more than can be in it.",
             "Its header is wrong or the file is cut off. " + AGAIN,
         )
 

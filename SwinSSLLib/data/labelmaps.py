@@ -11,8 +11,9 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 import slicerio
 
+from SwinSSLLib.data.formats import load_segmentation
 from SwinSSLLib.data.volumes import Volume, read_labels
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.organs import ORGANS, Organ
 
 #: Largest distance in voxels between lattices that count as the same one.
@@ -35,7 +36,7 @@ def read_label_map(path: Path, reference: Volume | None = None) -> Volume:
     """
     if not path.name.lower().endswith(".seg.nrrd"):
         return read_labels(path, reference)
-    if not path.exists():
+    if not path.is_file():
         raise InputError(f"{path} does not exist.", "Check the path.")
     labels = _read_segmentation(path)
     return labels if reference is None else _put_on_grid(labels, reference)
@@ -54,13 +55,13 @@ def organ_of(segment: Mapping[str, Any], organs: Sequence[Organ] = ORGANS) -> Or
 
 
 def _read_segmentation(path: Path) -> Volume:
+    image = load_segmentation(path)
     try:
         segments = slicerio.read_segmentation(str(path), skip_voxels=True).get("segments", [])
-        image = sitk.ReadImage(str(path))
-    except Exception as error:  # pynrrd, slicerio and ITK raise what they like on a damaged file
-        raise InputError(f"{path} cannot be read as a segmentation: {_first_line(error)}.", "Save it again.") from error
+    except Exception as error:  # pynrrd and slicerio raise what they like on a damaged header
+        raise _unreadable(path, _first_line(error)) from error
     # [k, j, i] or, with overlapping segments, [k, j, i, layer].
-    layers = sitk.GetArrayFromImage(image)
+    layers = sitk.GetArrayViewFromImage(image)
     layers = layers[..., None] if layers.ndim == 3 else layers
     labels = np.zeros(layers.shape[:3], np.uint8)
     ignored: list[str] = []
@@ -69,7 +70,10 @@ def _read_segmentation(path: Path) -> Volume:
         if organ is None:
             ignored.append(str(segment.get("name", "?")))
             continue
-        mask = layers[..., int(segment.get("layer", 0))] == int(segment.get("labelValue", 1))
+        layer, value = segment.get("layer", 0), segment.get("labelValue", 1)
+        if not (isinstance(layer, int) and isinstance(value, int) and 0 <= layer < layers.shape[3]):
+            raise _unreadable(path, f"{organ.name} is value {value!r} in layer {layer!r}")
+        mask = layers[..., layer] == value
         taken = np.unique(labels[mask & (labels != organ.id)])
         if taken.any():
             other = next(o.name for o in ORGANS if o.id == taken[-1])
@@ -78,7 +82,8 @@ def _read_segmentation(path: Path) -> Volume:
                 "Remove the overlap in Segment Editor (masking: overwrite all segments).",
             )
         labels[mask] = organ.id
-    warnings = (f"{path.name}: not one of the 13 organs and left out: {', '.join(ignored)}.",) if ignored else ()
+    left_out = one_line(", ".join(ignored))
+    warnings = (f"{path.name}: not one of the 13 organs and left out: {left_out}.",) if ignored else ()
     name = path.name[: -len(".seg.nrrd")]
     return Volume(
         labels.T, image.GetSpacing(), image.GetOrigin(), image.GetDirection(), name=name, source=path, warnings=warnings
@@ -110,6 +115,10 @@ def _put_on_grid(labels: Volume, reference: Volume) -> Volume:
     )
 
 
+def _unreadable(path: Path, why: str) -> InputError:
+    return InputError(f"{path} cannot be read as a segmentation: {why}.", "Save it again.")
+
+
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1].rstrip(".")
+    return one_line(lines[-1]).rstrip(".")

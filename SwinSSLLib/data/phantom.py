@@ -216,7 +216,7 @@ def _refuse_other(datalist: Path, recipe: dict[str, Any]) -> None:
         return
     try:
         found = json.loads(datalist.read_text(encoding="utf-8")).get("recipe")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         found = None
     if found != recipe:
         raise InputError(f"{datalist} already lists other volumes.", "Choose an empty output folder.")

@@ -112,6 +112,7 @@ def compare(
     *,
     seeds: int = 3,
     test: Path | None = None,
+    names: bool = False,
     sinks: Sequence[Sink] = (),
     control: Control | None = None,
 ) -> Comparison:
@@ -134,10 +135,13 @@ def compare(
     for seed in numbers:
         seeded = replace(settings, training=replace(settings.training, seed=seed))
         for arm in ARMS:
-            job = Job(out / f"{arm}-{seed}", preparation, init if arm == "pretrained" else None)
+            start = init if arm == "pretrained" else None
+            job = Job(out / f"{arm}-{seed}", preparation, start, names=names)
             _fine_tune(job, seeded, sinks, control)
             scores[arm].append(_test(job.out, tested))
-    comparison = _summary(numbers, tested, scores, independent=test is not None)
+    # In the order of the datalist; who shares the report shares no names with it.
+    called = [case.name if names else f"test CT {number}" for number, case in enumerate(tested, start=1)]
+    comparison = _summary(numbers, called, scores, independent=test is not None)
     atomic.write_json(out / "comparison.json", {**comparison.to_dict(), "settings": to_dict(settings)})
     from SwinSSLLib.evaluate.report_comparison import write_comparison
 
@@ -178,7 +182,7 @@ def _test(run: Path, cases: Sequence[Case]) -> list[list[OrganScore]]:
 
 
 def _summary(
-    seeds: tuple[int, ...], cases: Sequence[Case], scores: dict[str, list[list[list[OrganScore]]]], *, independent: bool
+    seeds: tuple[int, ...], cases: Sequence[str], scores: dict[str, list[list[list[OrganScore]]]], *, independent: bool
 ) -> Comparison:
     dice = {
         arm: [[mean_of(case).dice or 0.0 for case in by_case] for by_case in by_seed] for arm, by_seed in scores.items()
@@ -190,4 +194,4 @@ def _summary(
             values = [score.dice for score in flat if score.id == organ.id and score.dice is not None]
             if values:
                 organs[arm][organ.name] = float(np.mean(values))
-    return Comparison(seeds, tuple(case.name for case in cases), dice, organs, independent)
+    return Comparison(seeds, tuple(cases), dice, organs, independent)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import lzma
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.exchange.about import About
 from SwinSSLLib.exchange.labels import labels_from_names
 
@@ -19,6 +21,10 @@ METADATA = "configs/metadata.json"
 INFERENCE = "configs/inference.json"
 OWN_CARD = "configs/swinssl.json"
 WEIGHTS = ("models/model.pt", "models/model.safetensors")
+#: What reading a damaged, encrypted or strangely packed zip file raises.
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError)
+#: Weights hardly shrink: what grows by more than this is there to fill a disk.
+_MOST_GROWTH = 50
 #: Nothing that belongs into a bundle is larger: 8 GiB of weights, 8 MiB of configuration.
 _MOST_WEIGHTS, _MOST_TEXT = 8 << 30, 8 << 20
 
@@ -45,8 +51,11 @@ def is_bundle(path: Path) -> bool:
     # torch's own files are zip archives too, of which the first folder holds data.pkl
     if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return not any(name.endswith("data.pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return not any(name.endswith("data.pkl") for name in archive.namelist())
+    except DAMAGE:
+        return path.suffix.lower() == ".zip"  # opening it says what is wrong
 
 
 @contextmanager
@@ -59,11 +68,13 @@ def opened_bundle(path: Path) -> Iterator[OpenBundle]:
     if path.is_dir():
         yield _assembled(path, _Folder(path))
         return
-    try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="swinssl-") as folder:
-            yield _assembled(path, _Zip(path, archive, Path(folder)))
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path} is a damaged zip file: {error}.", "Fetch it again.") from error
+    with tempfile.TemporaryDirectory(prefix="swinssl-") as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                bundle = _assembled(path, _Zip(path, archive, Path(folder)))
+        except DAMAGE as error:
+            raise InputError(f"{path} is a damaged zip file: {one_line(error)}.", "Fetch it again.") from error
+        yield bundle
 
 
 class _Folder:
@@ -82,12 +93,12 @@ class _Zip:
     """The same of a zip file, in which everything may lie in one more folder."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, folder: Path) -> None:
-        self.archive, self.folder = archive, folder
+        self.path, self.archive, self.folder = path, archive, folder
         names = archive.namelist()
         for name in names:
             if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name or ":" in name:
                 raise InputError(
-                    f"{path} is refused: it holds the path {name!r}, which leads out of it.",
+                    f"{path} is refused: it holds the path {one_line(name)}, which leads out of it.",
                     "Nothing was unpacked; do not use this file.",
                 )
         found = next((name for name in names if name == METADATA or name.endswith(f"/{METADATA}")), None)
@@ -103,6 +114,8 @@ class _Zip:
         info = self._info(name)
         if info is None or info.file_size > _MOST_WEIGHTS:
             return None
+        if info.file_size > _MOST_GROWTH * info.compress_size + (1 << 20):
+            raise InputError(f"{self.path} is refused: {name} in it grows without measure.", "Do not use this file.")
         target = self.folder / PurePosixPath(name).name
         with self.archive.open(info) as source, target.open("wb") as file:
             while chunk := source.read(1 << 20):  # never more than the size that was checked
@@ -124,7 +137,7 @@ def _assembled(path: Path, source: _Folder | _Zip) -> OpenBundle:
             "Bundles of the model zoo fetch it separately: see large_files.yml in it, and put the file there.",
         )
     metadata, inference = (_json(source.text(name), f"{name} in {path}") for name in (METADATA, INFERENCE))
-    return OpenBundle(weights, _about(metadata, inference), source.text(OWN_CARD))
+    return OpenBundle(weights, _about(metadata, inference, f"The bundle {path}"), source.text(OWN_CARD))
 
 
 def _json(content: bytes | None, source: str) -> Mapping[str, Any]:
@@ -133,11 +146,11 @@ def _json(content: bytes | None, source: str) -> Mapping[str, Any]:
     try:
         found = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{source} cannot be read: {error}.", "Fetch the bundle again.") from error
+        raise InputError(f"{source} cannot be read: {one_line(error)}.", "Fetch the bundle again.") from error
     return found if isinstance(found, Mapping) else {}
 
 
-def _about(metadata: Mapping[str, Any], inference: Mapping[str, Any]) -> About:
+def _about(metadata: Mapping[str, Any], inference: Mapping[str, Any], source: str) -> About:
     """What a bundle's configuration says, as far as it says it in plain values; expressions are not evaluated."""
     definition = inference.get("network_def")
     second = isinstance(definition, Mapping) and definition.get("downsample") == "mergingv2"
@@ -146,20 +159,20 @@ def _about(metadata: Mapping[str, Any], inference: Mapping[str, Any]) -> About:
     metrics = metadata.get("eval_metrics")
     return About(
         merging="v2" if second else None,
-        input=_input(inference),
+        input=_input(inference, source),
         labels=_labels(metadata),
         provenance={"bundle": stated},
         metrics={"stated": metrics} if isinstance(metrics, Mapping) else {},
     )
 
 
-def _input(inference: Mapping[str, Any]) -> dict[str, Any]:
+def _input(inference: Mapping[str, Any], source: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for transform in _transforms(inference.get("preprocessing")):
         kind = transform.get("_target_")
         if kind == "Orientationd" and transform.get("axcodes") != "RAS":
             raise InputError(
-                f"The bundle wants the orientation {transform.get('axcodes')}, but only RAS can be used here.",
+                f"{source} wants the orientation {one_line(transform.get('axcodes'), 40)}, but only RAS can be used.",
                 "Choose a bundle that was trained in RAS.",
             )
         if kind == "Spacingd" and _numbers(transform.get("pixdim"), 3):
@@ -193,5 +206,6 @@ def _labels(metadata: Mapping[str, Any]) -> Any:
         section = section.get(name) if isinstance(section, Mapping) else None
     if not isinstance(section, Mapping):
         return None
-    names = {int(number): str(name) for number, name in section.items() if str(number).isdigit()}
+    given = {str(number): one_line(name, 80) for number, name in section.items()}
+    names = {int(number): name for number, name in given.items() if number.isdecimal() and len(number) <= 3}
     return labels_from_names(names) or None

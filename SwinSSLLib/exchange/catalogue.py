@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.settings import InputSettings
 from SwinSSLLib.validation import build
 
@@ -68,7 +68,9 @@ class Entry:
     def network_problem(self, network: Mapping[str, Any]) -> str | None:
         """Why weights of this network cannot be these, or None."""
         wrong = [
-            f"{key} {network[key]} instead of {value}" for key, value in self.network.items() if network[key] != value
+            f"{key} {network.get(key)} instead of {value}"
+            for key, value in self.network.items()
+            if network.get(key) != value
         ]
         return f"its network has {', '.join(wrong)}" if wrong else None
 
@@ -82,8 +84,9 @@ def read_catalogue(path: Path = CATALOGUE) -> dict[str, Entry]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         entries = [_entry(given) for given in content["models"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"The catalogue {path} cannot be read: {error}.", "Install SwinSSL again.") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, InputError) as error:
+        why = one_line(str(error).splitlines()[-1] if str(error) else type(error).__name__)
+        raise InputError(f"The catalogue {path} cannot be read: {why}.", "Install SwinSSL again.") from error
     return {entry.name: entry for entry in entries}
 
 
@@ -100,4 +103,11 @@ def _entry(given: Mapping[str, Any]) -> Entry:
     for section in ("input", "finetune_input"):
         if given[section] is not None:
             build(InputSettings, given[section], f"{given['name']}, {section}")
-    return Entry(**{**given, "dice": tuple(given["dice"]), "citation": tuple(given["citation"])})
+    entry = Entry(**{**given, "dice": tuple(given["dice"]), "citation": tuple(given["citation"])})
+    texts = (entry.name, entry.title, entry.kind, entry.address, entry.file, entry.description, entry.merging)
+    whole = isinstance(entry.bytes, int) and not isinstance(entry.bytes, bool) and entry.bytes > 0
+    if not all(isinstance(text, str) for text in texts) or not isinstance(entry.network, Mapping) or not whole:
+        raise TypeError(f"{given['name']}: a text, a number or a section is something else")
+    if Path(entry.file).name != entry.file or entry.file.startswith("."):
+        raise ValueError(f"{given['name']}: the file {entry.file!r} has a folder in its name")
+    return entry

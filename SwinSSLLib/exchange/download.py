@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from SwinSSLLib import __version__, atomic
-from SwinSSLLib.errors import EnvironmentProblem, InputError, SwinSSLError
+from SwinSSLLib.errors import EnvironmentProblem, InputError, SwinSSLError, one_line
 
 #: Called with the bytes that are here and the bytes in all (None if the server does not say).
 Progress = Callable[[int, int | None], None]
@@ -132,7 +132,7 @@ class _Part:
         """What was noted when the beginning was fetched; empty if nothing can be made of it."""
         try:
             found = json.loads(self.record.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 
@@ -184,6 +184,8 @@ def _open(wanted: Wanted, part: _Part, timeout: float) -> Any:
         if isinstance(error.reason, TimeoutError | ConnectionError):
             raise error.reason from error
         raise
+    except ValueError as error:  # a redirect to what is no address
+        raise urllib.error.URLError(f"it leads on to what is no address: {error}") from error
     if answer.status == 206 and _start(answer) != part.size:
         answer.close()
         part.discard()
@@ -220,12 +222,18 @@ class _OnlyHttp(urllib.request.HTTPRedirectHandler):
         old, new = urllib.parse.urlsplit(req.full_url).scheme, urllib.parse.urlsplit(newurl).scheme
         if new not in ("http", "https") or (old == "https" and new == "http"):
             raise urllib.error.URLError(f"it leads on to {newurl}, which is not safe")
+        if getattr(fp, "length", None):
+            fp.length = min(fp.length, _CHUNK)  # urllib reads what comes with a redirect, and asks for its memory first
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _check_address(wanted: Wanted) -> None:
-    parts = urllib.parse.urlsplit(wanted.address)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urllib.parse.urlsplit(wanted.address)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        good = False
+    if not good:
         raise InputError(f"{wanted.address} is no address of the web.", "It must begin with https://.")
 
 
@@ -242,15 +250,19 @@ def _check_room(part: _Part, total: int | None) -> None:
 def _total(answer: Any) -> int | None:
     """Bytes of the whole file."""
     if answer.status == 206:
-        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-        return int(total) if total.isdigit() else None
-    length = answer.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+        return _number(answer.headers.get("Content-Range", "").rpartition("/")[2])
+    return _number(answer.headers.get("Content-Length", ""))
 
 
 def _start(answer: Any) -> int:
     first = answer.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdigit() else -1
+    start = _number(first)
+    return -1 if start is None else start
+
+
+def _number(text: str) -> int | None:
+    """A number of bytes in a header; signs such as "²" are digits for Python too."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _validator(answer: Any) -> str | None:
@@ -261,7 +273,7 @@ def _validator(answer: Any) -> str | None:
 
 def _refused(wanted: Wanted, error: urllib.error.HTTPError) -> EnvironmentProblem:
     words = {404: "there is no such file (any more)", 403: "access is refused", 407: "the proxy wants a password"}
-    reason = words.get(error.code, error.reason or "no reason given")
+    reason = words.get(error.code, one_line(error.reason or "no reason given").rstrip(". "))
     return EnvironmentProblem(f"{wanted.address} answers {error.code}: {reason}.", wanted.elsewhere)
 
 
@@ -274,4 +286,4 @@ def _unreachable(wanted: Wanted, error: urllib.error.URLError) -> EnvironmentPro
 
 def _reason(error: Exception) -> str:
     reason = getattr(error, "reason", None) or error
-    return str(reason).rstrip(".") or type(error).__name__
+    return one_line(str(reason).strip()).rstrip(".") or type(error).__name__

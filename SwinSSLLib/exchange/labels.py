@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.organs import ORGANS, Organ
 
 #: Other spellings in use, the model zoo's misprint among them; compared without case, spaces and signs.
@@ -56,14 +57,22 @@ def read_label_names(path: Path) -> tuple[Organ, ...]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         pairs = enumerate(content) if isinstance(content, list) else content.items()
-        names = {int(number): str(name) for number, name in pairs}
-    except (OSError, ValueError, AttributeError) as error:
+        names = {_label(number): one_line(name, 80) for number, name in pairs}
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
-            f"{path} cannot be read as a list of labels: {error}.", 'Write {"1": "spleen", "2": "right kidney", ...}.'
+            f"{path} cannot be read as a list of labels: {one_line(error)}.",
+            'Write {"1": "spleen", "2": "right kidney", ...}.',
         ) from error
     if not labels_from_names(names):
         raise InputError(f"{path} names no label.", 'Write {"1": "spleen", "2": "right kidney", ...}.')
     return labels_from_names(names)
+
+
+def _label(number: Any) -> int:
+    """A label as it fits into 8 bits."""
+    if not 0 <= int(number) <= 255:
+        raise ValueError(f"{one_line(number, 20)} is not between 0 and 255")
+    return int(number)
 
 
 def _plain(name: str) -> str:

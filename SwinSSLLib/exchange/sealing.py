@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.models import KINDS, input_of, network_of
 
 _CHUNK = 1 << 20
@@ -44,7 +44,7 @@ def open_card(content: bytes, weights: Path, source: str) -> dict[str, Any]:
     try:
         card = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{source} cannot be read: {error}.", "Export the model again.") from error
+        raise InputError(f"{source} cannot be read: {one_line(error)}.", "Export the model again.") from error
     if not isinstance(card, dict) or card.get("kind") not in KINDS:
         raise InputError(f"{source} is not a model card that this version knows.", "Export the model again.")
     if card.get(SEAL) != sha256_of(weights):

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.checkpoints import check_growth
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.nets.swin import build_encoder, build_segmenter
 from SwinSSLLib.nets.weights import ENCODER, FIRST, Coverage, coverage_of
@@ -109,8 +110,11 @@ def from_content(content: Any, path: Path, *, merging: str = "legacy", force: bo
         )
     state = {name: _as_ours(given[name]) for name in coverage.loaded}
     for name, value in state.items():
+        shown = one_line(origin[name], 120)
         if not torch.isfinite(value).all():
-            raise InputError(f"{path}: {origin[name]} holds values that are not numbers.", "The file is damaged.")
+            raise InputError(f"{path}: {shown} holds values that are not numbers.", "The file is damaged.")
+        if receiver[name].is_floating_point() != value.is_floating_point():
+            raise InputError(f"{path}: {shown} holds {value.dtype}, which are no weights.", "The file is damaged.")
     if not coverage.complete:
         state = {name: value.clone() for name, value in receiver.items()} | state
     return Foreign(state, network, kind, heads, coverage)
@@ -125,12 +129,15 @@ def read_content(path: Path) -> Any:
     if not path.is_file():
         raise InputError(f"{path} is not a file.", "Check the path.")
     try:
+        check_growth(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
         with _plain_numbers():
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as error:  # zip, pickle, safetensors and torch each have their own kinds of damage
         raise InputError(
             f"{path} cannot be read as weights: {_why(error)}.",
@@ -142,7 +149,7 @@ def _why(error: Exception) -> str:
     """One line: what torch would have to execute, or what is damaged."""
     if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return f"it asks to execute {refused[1]}"
-    return next(iter(str(error).splitlines()), type(error).__name__).rstrip(". ")[:200]
+    return one_line(next(iter(str(error).splitlines()), type(error).__name__), 200).rstrip(". ")
 
 
 @contextmanager
@@ -167,10 +174,23 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
         inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if inner is None:
             if found:
+                _check_plain(found, path)
                 return found
             break
         content = inner
     raise InputError(f"{path} holds no named tensors.", "Choose a file of weights (a state dict).")
+
+
+def _check_plain(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse tensors that are not simply numbers in memory: a few bytes could stand for a network of any size."""
+    for name, value in tensors.items():
+        plain = value.layout == torch.strided and value.device.type == "cpu"
+        plain = plain and not value.is_quantized and not value.is_complex()
+        if not plain or value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise InputError(
+                f"{path}: {one_line(name, 120)} is no plain tensor of real numbers.",
+                "Save the weights as a state dict.",
+            )
 
 
 def _translated(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
@@ -223,7 +243,8 @@ def _network_of(state: Mapping[str, Tensor], path: Path) -> NetworkSettings:
             heads.append(int(table.shape[1]))
         window = (round(table.shape[0] ** (1 / 3)) + 1) // 2
     except (KeyError, ValueError) as error:
-        raise InputError(f"{path} holds only a part of a Swin encoder ({error}).", "Choose a complete file.") from error
+        why = one_line(error)
+        raise InputError(f"{path} holds only a part of a Swin encoder ({why}).", "Choose a complete file.") from error
     out = state.get("out.conv.conv.weight")
     found = {
         "feature_size": int(feature_size),

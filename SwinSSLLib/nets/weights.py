@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.settings import NetworkSettings
 
 ENCODER = "swinViT."
 FIRST = f"{ENCODER}patch_embed.proj.weight"
@@ -165,6 +166,25 @@ def adapt_channels(weight: Tensor, like: Tensor) -> Tensor | None:
     if there[0] != here[0] or there[2:] != here[2:] or there[1] == here[1] or min(there[1], here[1]) != 1:
         return None
     return weight.repeat(1, here[1], 1, 1, 1) / here[1] if there[1] == 1 else weight.sum(dim=1, keepdim=True)
+
+
+def check_shapes(network: NetworkSettings, state: Mapping[str, Tensor], source: str) -> None:
+    """Whether weights are of a network's size, before that is built: a card may describe one that no memory holds.
+
+    Raises:
+        InputError: the first or the last convolution is missing or has another shape, or blocks are missing.
+    """
+    out, first = state.get("out.conv.conv.weight"), state.get(FIRST)
+    fits = first is not None and out is not None
+    if first is not None and out is not None:
+        fits = tuple(first.shape) == (network.feature_size, network.in_channels, *(network.patch,) * 3)
+        fits &= tuple(out.shape[:2]) == (network.out_channels, network.feature_size)
+    last = (f"{ENCODER}layers{n}.0.blocks.{depth - 1}.norm1.weight" for n, depth in enumerate(network.depths, 1))
+    if not fits or not all(name in state for name in last):
+        raise InputError(
+            f"{source}: the weights do not fit their card: they are of a network of another size.",
+            "The model folder is damaged or was put together by hand; export it again.",
+        )
 
 
 def load_all(network: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:

@@ -48,9 +48,18 @@ def recall(key: str) -> Choice | None:
     """A choice that was made on this machine, with these versions, for the same key."""
     found = _all().get(f"{machine_key()} | {key}")
     try:
-        return None if found is None else Choice(**{**found, "exact_seconds": float(found["exact_seconds"])})
-    except (TypeError, ValueError, KeyError):
+        choice = None if found is None else Choice(**{**found, "exact_seconds": float(found["exact_seconds"])})
+    except (TypeError, ValueError, KeyError, OverflowError):
         return None
+    return choice if choice is not None and _is_whole(choice) else None
+
+
+def _is_whole(choice: Choice) -> bool:
+    """Whether it is what :func:`remember` writes; anybody can have changed the file."""
+    tables = (choice.seconds, choice.agreement)
+    if not all(isinstance(table, dict) for table in tables) or not isinstance(choice.way, str | None):
+        return False
+    return all(isinstance(value, int | float) for table in tables for value in table.values())
 
 
 def remember(key: str, choice: Choice) -> None:
@@ -93,7 +102,7 @@ def _all() -> dict[str, Any]:
         content = json.loads(choices_file().read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         log.warning("%s cannot be read and is made anew: %s", choices_file(), error)
         return {}
     return content if isinstance(content, dict) else {}

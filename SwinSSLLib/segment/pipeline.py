@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from SwinSSLLib.data.volumes import Volume, resample_to_ras
-from SwinSSLLib.errors import InputError, MemoryShortage, is_shortage
+from SwinSSLLib.errors import InputError, MemoryShortage, is_shortage, one_line
 from SwinSSLLib.models import Model, input_of
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.swin import build_segmenter
-from SwinSSLLib.nets.weights import load_all
+from SwinSSLLib.nets.weights import check_shapes, load_all
 from SwinSSLLib.organs import Organ
 from SwinSSLLib.segment.backends import Runner, ways_of
 from SwinSSLLib.segment.regrid import LabelPainter, softmax_
@@ -73,8 +73,12 @@ class Result:
     backend: str = ""
 
 
-def organs_of(card: Mapping[str, Any]) -> tuple[Organ, ...]:
+def organs_of(card: Mapping[str, Any], source: str = "this model's card") -> tuple[Organ, ...]:
     """The labels of a segmenter.
+
+    Args:
+        card: content of model.json.
+        source: what to call it in messages.
 
     Raises:
         InputError: the card is not that of a segmenter, or its labels do not fit its network.
@@ -84,15 +88,18 @@ def organs_of(card: Mapping[str, Any]) -> tuple[Organ, ...]:
             f"This model is of the kind {card.get('kind')!r} and cannot segment.",
             "Fine-tune it with labelled cases first (swinssl finetune --init ...).",
         )
-    classes = card.get("network", {}).get("out_channels")
+    section = card.get("network", {})
+    classes = section.get("out_channels") if isinstance(section, Mapping) else None
     try:
         organs = tuple(_organ(label) for label in card["labels"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"The labels of this model's card cannot be read: {error!r}.", "Export it again.") from error
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        why = one_line(repr(error))
+        raise InputError(f"The labels of {source} cannot be read: {why}.", "Export it again.") from error
     ids = [organ.id for organ in organs]
     if not ids or len(set(ids)) < len(ids) or not all(0 < label < (classes or 0) for label in ids):
         raise InputError(
-            f"The labels of this model's card {ids} do not fit its network of {classes} classes.", "Export it again."
+            f"The labels of {source} ({one_line(ids, 200)}) do not fit its network of {classes} classes.",
+            "Export it again.",
         )
     return organs
 
@@ -158,9 +165,10 @@ def load_network(model: Model, options: Options) -> Runner:
         InputError: the weights do not belong to the network that the card describes, or the options name a backend
             or a precision that there is not.
     """
-    organs_of(model.card)
+    organs_of(model.card, str(model.folder))
     device = options.torch_device()
     ways, notes = ways_of(options.backend, options.precision, device)
+    check_shapes(model.network, model.state, str(model.folder))
     network = build_segmenter(model.network)
     load_all(network, model.state, source=str(model.folder))
     network.eval().requires_grad_(False)

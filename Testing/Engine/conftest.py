@@ -104,7 +104,7 @@ def _job(data: Path, out: Path, options: dict[str, Any]) -> Any:
     from SwinSSLLib.jobs import Job
     from SwinSSLLib.preparing import Preparation
 
-    own = {name: options.pop(name) for name in ("init", "force", "resume") if name in options}
+    own = {name: options.pop(name) for name in ("init", "force", "resume", "names") if name in options}
     return Job(out, Preparation((data,)), **own), options
 
 

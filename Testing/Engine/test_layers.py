@@ -17,15 +17,15 @@ HEAVY = {"torch", "monai", "SimpleITK", "numpy", "lightning_fabric", "matplotlib
 
 #: Floors of the house from the ground up; a module may import from its own floor and from those below.
 FLOORS = (
-    ("errors",),
-    ("organs", "atomic", "validation", "allocator", "places", "ranks", "thinning"),
+    ("errors", "leftovers", "discretion"),
+    ("organs", "atomic", "validation", "allocator", "places", "ranks", "launching", "thinning"),
     ("locking",),
-    ("settings", "runs", "reporting", "control", "checkpoints"),
+    ("settings", "runs", "reporting", "control", "checkpoints", "meeting", "peers", "rounds", "shares"),
     ("presets", "models", "devices"),
     ("data", "nets"),
     ("exchange",),
     ("training_memory",),
-    ("preparing", "fitting", "checkup"),
+    ("preparing", "fitting", "checkup", "running"),
     ("pretrain", "finetune", "segment"),
     ("jobs",),
     ("evaluate",),

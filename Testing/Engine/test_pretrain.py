@@ -11,6 +11,7 @@ from conftest import TINY, StopAfter, pretrain, same_tensors
 
 from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.data.phantom import make_phantom
+from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import EnvironmentProblem, InputError, MemoryShortage
 from SwinSSLLib.fitting import schedule
 from SwinSSLLib.models import load_model
@@ -67,8 +68,9 @@ def test_a_preview_lies_where_its_sub_volume_came_from(a_cohort, a_pretrained_ru
     from SwinSSLLib.data.volumes import read_volume
 
     preview = np.load(RunFolder(a_pretrained_run).preview_files()[0], allow_pickle=False)
+    job = RunFolder(a_pretrained_run).job()
     for number, turns in enumerate(preview["rotation_true"]):
-        source = read_volume(a_cohort / "images" / f"{preview['source'][number]}.nii.gz")
+        source = read_volume(a_cohort / "images" / revealed(str(preview["source"][number]), job))
         upright = np.rot90(preview["original"][number], -turns)
         low, high = preview["hu_window"]
         hu = upright.astype(float) * (high - low) + low
@@ -321,3 +323,29 @@ def test_a_run_without_enough_memory_ends_with_numbers_and_can_be_resumed(
     assert pretrain(a_cohort, tmp_path / "run", resume=True).step == 4
     found = load_model(tmp_path / "run").state
     assert same_tensors(load_model(a_pretrained_run).state, found)
+
+
+def test_a_collapsed_encoder_is_told_once(tmp_path, a_cohort, monkeypatch):
+    """Equal embeddings for all: found in three of four quick runs at twice the learning rate."""
+    from SwinSSLLib.nets.heads import SSLNet
+
+    forward = SSLNet.forward
+
+    def collapsed(self, views):
+        output = forward(self, views)
+        return output._replace(embedding=output.embedding * 0 + 1)
+
+    pretrain(a_cohort, tmp_path / "well")
+    monkeypatch.setattr(SSLNet, "forward", collapsed)
+    pretrain(a_cohort, tmp_path / "collapsed")
+    told = {
+        name: [
+            event["message"]
+            for event in RunFolder(tmp_path / name).events()
+            if event["event"] == "warning" and "collapsed" in event["message"]
+        ]
+        for name in ("well", "collapsed")
+    }
+    assert told["well"] == []
+    assert len(told["collapsed"]) == 1
+    assert "--lr" in told["collapsed"][0]

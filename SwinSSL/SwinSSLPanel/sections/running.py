@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
+from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.runs import RunFolder
 from SwinSSLPanel import engine
@@ -15,7 +17,11 @@ from SwinSSLPanel.charts import Chart, RunCharts
 from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.jobs import Listener, Outcome
 from SwinSSLPanel.sections.section import Section, progressText
+from SwinSSLPanel.volumes import removeCopies
 from SwinSSLPanel.watching import ALIVE, RunWatch, Watcher, died
+
+#: Endings of the folders beside a run that hold copies of what was in the scene.
+COPIES = ("-volumes", "-cases")
 
 
 def stateWords() -> dict[str, str]:
@@ -184,16 +190,31 @@ class RunSection(Section):
         """New events of the run."""
         for event in events:
             if event["event"] == "warning":
-                self.tell(str(event.get("message", "")))
+                self.tell(self._named(event.get("message")))
             elif event["event"] == "error":
                 log = self.watch.run.log_file if self.watch else None
-                self.tell(str(event.get("message", "")), str(event.get("hint") or ""), isError=True, log=log)
+                self.tell(self._named(event.get("message")), self._named(event.get("hint")), isError=True, log=log)
             elif event["event"] in ("started", "finished"):
                 self.tell("")
+                if event["event"] == "finished":
+                    self._clearCopies()
             if event["event"] == "started" and "memory" in event:
                 words = _("about {need:.1f} GiB of memory")
                 self._memory = words.format(need=event["memory"]["needed"] / 2**30)
         self.onNews(events)
+
+    def _clearCopies(self) -> None:
+        """A finished run is not resumed: the copies of volumes and cases beside it have served."""
+        if self.watch is not None:
+            for ending in COPIES:
+                removeCopies(self.watch.folder.with_name(self.watch.folder.name + ending))
+
+    def _named(self, sentence: object) -> str:
+        """A sentence of the run with the names of its files, which its folder keeps to itself."""
+        text = str(sentence or "")
+        with contextlib.suppress(InputError):
+            return revealed(text, self.watch.run.job()) if self.watch else text
+        return text
 
     def onStatus(self, status: dict[str, Any]) -> None:
         """Where the run stands."""
