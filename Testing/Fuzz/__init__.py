@@ -1,0 +1,1 @@
+"""Fuzzing: every reader of files is given damaged, lying and hostile ones; see campaign.py."""
