@@ -94,7 +94,7 @@ class Control:
         self._stop.set()
 
     def _read(self) -> None:
-        for line in _lines_of_stdin():
+        for line in lines_of_stdin():
             if line.strip() == "stop":
                 self._stop.set()
             elif line.strip() == "preview":
@@ -102,7 +102,7 @@ class Control:
         self._stop.set()
 
 
-def _lines_of_stdin() -> Iterator[str]:
+def lines_of_stdin() -> Iterator[str]:
     """Lines of standard input; one that is no text does not end the listening.
 
     Read from the file itself: a thread that waits in Python's buffer holds its lock, and the interpreter aborts when

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, one_line
 from SwinSSLLib.settings import FinetuneSettings, PretrainSettings
 from SwinSSLLib.validation import build, merged
 
@@ -140,5 +140,5 @@ def _with_changes(
     changes = dict(changes or {})
     preset = str(changes.pop("preset", preset))
     if preset not in table:
-        raise InputError(f"There is no preset {preset!r}.", f"Choose one of {', '.join(table)}.")
+        raise InputError(f"There is no preset {one_line(preset, 40)!r}.", f"Choose one of {', '.join(table)}.")
     return {**merged(table[preset], changes), "preset": preset}

@@ -9,6 +9,7 @@ end of standard input ends the process, and so does a long time without a reques
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import queue
@@ -21,7 +22,7 @@ from pathlib import Path
 from SwinSSLLib.cli import main, make_parser
 from SwinSSLLib.commands.console import print_json
 from SwinSSLLib.commands.results import Host, options_of, tell_loaded
-from SwinSSLLib.control import Control
+from SwinSSLLib.control import Control, lines_of_stdin
 from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError
 from SwinSSLLib.segment.kept import Keeper
 
@@ -60,6 +61,8 @@ class Server:
 
     def run(self, lines: Iterable[str]) -> int:
         """Answer until the lines end or nothing is asked for long; returns the exit code."""
+        if isinstance(lines, io.TextIOWrapper):  # a byte that is no text must not end the listening
+            lines.reconfigure(errors="replace")
         print_json({"event": "ready", "pid": os.getpid()})
         threading.Thread(target=self._read, args=(lines,), daemon=True, name="requests").start()
         while True:
@@ -125,7 +128,7 @@ def serve(arguments: argparse.Namespace) -> int:
     server = Server(60 * arguments.idle)
     if arguments.model:
         server.warm(arguments.model)
-    return server.run(sys.stdin)
+    return server.run(lines_of_stdin())
 
 
 def _parsed(line: str) -> _Request:

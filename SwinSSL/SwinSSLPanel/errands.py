@@ -62,7 +62,7 @@ class Errand:
         if line.startswith("{"):
             try:
                 found = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return
             self._answer = found if isinstance(found, dict) else self._answer
 

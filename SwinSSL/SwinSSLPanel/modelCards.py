@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,45 @@ class ModelEntry:
 def readCard(folder: Path) -> dict[str, Any] | None:
     """The card of a model folder, or None if it is missing or damaged."""
     try:
-        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"), parse_constant=_refuse, parse_float=_finite)
+        return card if _isSound(card) else None
     except (OSError, ValueError, RecursionError):
         return None
-    return card if isinstance(card, dict) and isinstance(card.get("network"), dict) else None
+
+
+def _isSound(card: Any) -> bool:
+    """Whether everything that is shown of a card is of the kind that it must be."""
+    if not isinstance(card, dict) or not isinstance(card.get("network"), dict):
+        return False
+    sections = [card.get(name) for name in ("input", "provenance", "coverage", "metrics")]
+    if not all(section is None or isinstance(section, dict) for section in sections):
+        return False
+    inputs = card.get("input") or {}
+    lists = [(inputs.get(name), length) for name, length in (("spacing", 3), ("roi", 3), ("hu_window", 2))]
+    labels = card.get("labels") or []
+    return all(
+        values is None or (isinstance(values, list) and len(values) == length and all(map(_isNumber, values)))
+        for values, length in lists
+    ) and (isinstance(labels, list) and all(map(_isLabel, labels)))
+
+
+def _isLabel(label: Any) -> bool:
+    return isinstance(label, dict) and isinstance(label.get("name"), str) and _isNumber(label.get("id"))
+
+
+def _isNumber(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e9
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number.")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is too large.")
+    return value
 
 
 def modelsOfLibrary() -> list[ModelEntry]:
@@ -68,11 +104,11 @@ def allModels(runsFolder: Path, *kinds: str) -> list[ModelEntry]:
 
 def networkLine(card: dict[str, Any]) -> str:
     """Network and input of a model in one line."""
-    network, inputs = card.get("network", {}), card.get("input", {})
+    network, inputs = card.get("network") or {}, card.get("input") or {}
     spacing = inputs.get("spacing")
     where = " × ".join(f"{value:g}" for value in spacing) + " mm" if spacing else _("the CT's own spacing")
-    low, high = inputs.get("hu_window", ("?", "?"))
-    words = _("Swin UNETR, feature size {size}, {merging} merging, {where}, HU {low:g} to {high:g}")
+    low, high = (f"{value:g}" for value in inputs.get("hu_window") or (-math.inf, math.inf))
+    words = _("Swin UNETR, feature size {size}, {merging} merging, {where}, HU {low} to {high}")
     return words.format(
         size=network.get("feature_size"), merging=network.get("merging"), where=where, low=low, high=high
     )
@@ -87,11 +123,16 @@ def coverageLine(card: dict[str, Any]) -> str:
     return words.format(
         loaded=coverage.get("loaded"),
         wanted=coverage.get("wanted"),
-        renamed=len(coverage.get("renamed", {})),
-        unused=len(coverage.get("unexpected", [])),
+        renamed=_count(coverage.get("renamed")),
+        unused=_count(coverage.get("unexpected")),
     )
+
+
+def _count(values: Any) -> int:
+    return len(values) if isinstance(values, dict | list) else 0
 
 
 def assumedLines(card: dict[str, Any]) -> list[str]:
     """What nobody has stated about a model and was assumed."""
-    return [str(line) for line in card.get("provenance", {}).get("assumed", [])]
+    lines = (card.get("provenance") or {}).get("assumed")
+    return [str(line) for line in lines] if isinstance(lines, list) else []

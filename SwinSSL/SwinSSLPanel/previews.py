@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
-import zlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,9 @@ def readInPieces(path: Path) -> Generator[None, None, Preview]:
             tuple(str(name) for name in content["source"]),
             (float(content["hu_window"][0]), float(content["hu_window"][1])),
         )
-    except (OSError, KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except GeneratorExit:  # nobody reads on
+        raise
+    except Exception as error:  # numpy, tokenize, zipfile and zlib each have their own kinds of damage
         raise ValueError(f"{path} cannot be read as a preview: {error}.") from error
     _check(preview, path)
     return preview
@@ -114,7 +116,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Generator[None, None, np.nda
         shape, fortran, dtype = readHeader(stream)
         if dtype.hasobject or fortran:
             raise ValueError(f"{name} is not plain numbers")
-        size = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+        size = dtype.itemsize * math.prod(shape)
         if size > MOST:
             raise ValueError(f"{name} says that it is {size:,} bytes large")
         data = bytearray()
@@ -128,6 +130,8 @@ def _member(archive: zipfile.ZipFile, name: str) -> Generator[None, None, np.nda
 
 
 def _check(preview: Preview, path: Path) -> None:
+    if preview.rotationTrue.ndim != 1 or preview.volumes["original"].ndim != 4:
+        raise ValueError(f"{path} cannot be read as a preview: it shows nothing.")
     count, shape = preview.count, preview.volumes["original"].shape
     fits = len(shape) == 4 and all(volume.shape == shape for volume in preview.volumes.values())
     fits &= shape[0] == count == len(preview.source) and preview.ijkToRas.shape == (count, 4, 4)

@@ -73,7 +73,9 @@ def make_settings(arguments: argparse.Namespace, build: Callable[..., T], run: R
     """
     changes: dict[str, Any] = {}
     if run is not None:
-        changes = run.job()["settings"]
+        changes = run.job().get("settings", {})
+        if not isinstance(changes, dict) or not changes:
+            raise InputError(f"{run.job_file} is damaged: it holds no settings.", "Start a new run in another folder.")
     source = "the settings"
     if arguments.settings:
         changes = merged(changes, read_settings_file(arguments.settings))

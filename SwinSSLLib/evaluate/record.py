@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,13 +60,9 @@ class Record:
         found: dict[str, Points] = {}
         for event in self._of("metric"):
             name, step, value = event.get("name"), event.get("step"), event.get("value")
-            if (
-                isinstance(name, str)
-                and isinstance(step, int)
-                and isinstance(value, int | float)
-                and np.isfinite(value)
-            ):
-                found.setdefault(name, {})[step] = float(value)
+            number = _number(value)
+            if isinstance(name, str) and isinstance(step, int) and number is not None:
+                found.setdefault(name, {})[step] = number
         return found
 
     @cached_property
@@ -74,7 +71,8 @@ class Record:
         told: Any = self.job.get("chance") or {}
         for event in self._of("started"):
             told = event.get("chance") or told
-        return {name: float(value) for name, value in told.items() if isinstance(value, int | float)}
+        known = told.items() if isinstance(told, Mapping) else ()
+        return {str(name): number for name, value in known if (number := _number(value)) is not None}
 
     @cached_property
     def started(self) -> Event:
@@ -114,6 +112,8 @@ class Record:
                 moment = datetime.fromisoformat(str(event.get("time")))
             except ValueError:
                 continue
+            if moment.tzinfo is None:  # not written by us
+                continue
             if before is not None and event["event"] != "started":
                 total += max((moment - before).total_seconds(), 0.0)
             before = moment
@@ -137,3 +137,14 @@ class Record:
 
     def _of(self, kind: str) -> list[Event]:
         return [event for event in self.events if event["event"] == kind]
+
+
+def _number(value: object) -> float | None:
+    """A finite number, or None: what stands in a file may be anything."""
+    if not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
