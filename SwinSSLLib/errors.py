@@ -53,5 +53,6 @@ def one_line(text: object, most: int = 300) -> str:
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an error means too little memory; torch has no type of its own for that of processors."""
-    words = ("out of memory", "not enough memory", "allocate memory")
+    # The last is what oneDNN says of a convolution that it has no room for.
+    words = ("out of memory", "not enough memory", "allocate memory", "could not create a primitive")
     return isinstance(error, MemoryError) or any(word in str(error) for word in words)

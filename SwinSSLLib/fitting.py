@@ -181,7 +181,19 @@ class _Loop:
             self.reporter.emit("warning", message=f"The memory did not suffice. {sentence}")
 
     def look(self, progress: Progress, *, checkpoint: bool) -> None:
-        """Validate, show and save, each when it is its turn."""
+        """Validate, show and save, each when it is its turn.
+
+        Raises:
+            MemoryShortage: the memory does not suffice even without gradients.
+        """
+        try:
+            self._look(progress, checkpoint=checkpoint)
+        except (MemoryError, RuntimeError) as error:
+            if not is_shortage(error):
+                raise
+            raise self.method.shortage() from error
+
+    def _look(self, progress: Progress, *, checkpoint: bool) -> None:
         step, training = progress.step, self.training
         last = step == training.steps
         if step % training.validate_every == 0 or last:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import forks
-from kills import Work, differences, works
+from kills import Work, differences, is_there, works
 from work import Place
 
 
@@ -61,7 +61,7 @@ def _read_only(place: Place, work: Work, name: str, expected: dict[str, str], be
         problems = _refused(code, said) if code else ([] if begun else ["it ended well and cannot have"])
         _mount("-o", "remount,rw", folder)
         code, said = forks.run(work.words(folder), output, work.before)
-        if code and not _is_there(said):
+        if code and not is_there(said):
             return [*problems, f"exit code {code}: {said[-300:]}"]
         return problems + differences(work.kept(folder), expected)
 
@@ -76,15 +76,10 @@ def _reading(place: Place) -> list[str]:
         return [f"exit code {code}: {said[-300:]}"] if code else []
 
 
-def _is_there(said: str) -> bool:
-    """A download that ended well is not made again."""
-    return "is installed already" in said
-
-
 def _refused(code: int, said: str) -> list[str]:
     """One sentence that names the file, exit code 2."""
     told = any(words in said for words in ("could not be written", "cannot be written", "has room for"))
-    fine = code == 2 and (told or _is_there(said)) and "Traceback" not in said
+    fine = code == 2 and (told or is_there(said)) and "Traceback" not in said
     return [] if fine else [f"exit code {code}: {said[-400:]}"]
 
 

@@ -60,7 +60,9 @@ def kill_campaign(place: Place, trials: int, seed: int) -> Iterator[tuple[str, l
     chance = random.Random(seed)
     with slow_server(place.root / "second" / "model" / "weights.safetensors") as address:
         todo = works(place, address)
-        references = {work.name: _reference(place, work) for work in todo}
+        # Twice, for the result must not be chance; a few trials only look whether the campaign itself works.
+        times = 2 if trials >= 20 else 1
+        references = {work.name: _reference(place, work, times) for work in todo}
         for number in range(trials):
             work = todo[number % len(todo)]
             way = WAYS[number // len(todo) % len(WAYS)] if work.name != "download" else WAYS[number // len(todo) % 2]
@@ -74,19 +76,19 @@ def kill_campaign(place: Place, trials: int, seed: int) -> Iterator[tuple[str, l
             yield f"{work.name}, {way}", [f"{folder.name} after {moment:.2f} s: {one}" for one in problems]
 
 
-def _reference(place: Place, work: Work) -> tuple[dict[str, str], float]:
-    """What the undisturbed job leaves, and how long it takes; run twice, for the result must not be chance."""
+def _reference(place: Place, work: Work, times: int) -> tuple[dict[str, str], float]:
+    """What the undisturbed job leaves, each time it is run, and how long it takes."""
     found = []
-    for number in range(2):
+    for number in range(times):
         folder = place.trial(f"reference-{number}-{work.name.replace(' ', '-')}")
         began = time.monotonic()
         code, said = forks.run(work.words(folder), folder / "out.txt", work.before)
         if code:
             raise RuntimeError(f"{work.name}: exit code {code}\n{said}")
         found.append((work.kept(folder), time.monotonic() - began))
-    if found[0][0] != found[1][0]:
-        raise RuntimeError(f"{work.name} does not give the same result twice: {differences(found[0][0], found[1][0])}")
-    return found[1]
+    if wrong := differences(found[0][0], found[-1][0]):
+        raise RuntimeError(f"{work.name} does not give the same result twice: {wrong}")
+    return found[-1]
 
 
 def _trial(work: Work, way: str, moment: float, folder: Path, expected: dict[str, str]) -> list[str]:
@@ -104,7 +106,7 @@ def _trial(work: Work, way: str, moment: float, folder: Path, expected: dict[str
     stopped = run.status() if work.training and run.status_file.exists() else {}
     offset = run.events_file.stat().st_size if work.training and run.events_file.exists() else 0
     code, said = forks.run(work.words(folder), folder / "again.txt", work.before)
-    if code:
+    if code and not is_there(said):
         return [*problems, f"started again it ends with exit code {code}: {said[-300:]}"]
     if work.training:
         if stopped.get("state") == "stopped" and stopped.get("step", 0) > saved:
@@ -113,6 +115,11 @@ def _trial(work: Work, way: str, moment: float, folder: Path, expected: dict[str
         if offset and steps and steps[0] < saved:
             problems.append(f"it had saved step {saved} and went on from {steps[0]}")
     return problems + differences(work.kept(folder), expected)
+
+
+def is_there(said: str) -> bool:
+    """A download that ended well is not made again."""
+    return "is installed already" in said
 
 
 def _ending(way: str, code: int, said: str) -> list[str]:
