@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from ct_files import a_ct  # noqa: F401 - a fixture
 from file_server import offered, server  # noqa: F401 - fixtures
 
 from SwinSSLLib.control import Control

@@ -7,16 +7,20 @@ import json
 import pickle
 import pickletools
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from Fuzz import documents, mutators
 
+#: Where an archive with an absolute name would write.
+ESCAPED = str(Path(tempfile.gettempdir()) / "escaped-absolute.txt")
 #: What a name in an archive must not do.
 _NAMES = (
-    "../escaped.txt", "../../escaped.txt", "/tmp/escaped-absolute.txt", "a/../../escaped.txt", "..\\escaped.txt",
+    "../escaped.txt", "../../escaped.txt", ESCAPED, "a/../../escaped.txt", "..\\escaped.txt",
     "C:\\escaped.txt", "C:escaped.txt", "//host/share/x", "x\n.npy", "a" * 250, "", "/", "é‮x", "configs/metadata.json",
 )  # fmt: skip
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from Fuzz.archives import ESCAPED
 from Fuzz.inputs import Input
 from Fuzz.readers import Reader
 from SwinSSLLib.errors import SwinSSLError
@@ -74,7 +75,7 @@ class Guard:
             self.armed = False
         new = {path.name for path in self.around.iterdir()} - self._known
         here = [name for name in (self.marker, "escaped.txt") if Path(name).exists()]
-        here += [name for name in ("/tmp/escaped-absolute.txt", "/tmp/escaped.txt") if Path(name).exists()]
+        here += [name for name in (ESCAPED, str(Path(ESCAPED).with_name("escaped.txt"))) if Path(name).exists()]
         for name in (*here, *(str(self.around / name) for name in new)):
             self.seen.append(f"left {name}")
             with contextlib.suppress(OSError):
