@@ -3,7 +3,8 @@
 Two lists are looked at: the versions that we test with (Testing/constraints.txt), and the oldest ones that an install
 may bring (lower bounds of pyproject.toml). pip-audit asks PyPI about both; with ``--database``, a copy of
 https://github.com/pypa/advisory-database (PyPI's own source), no network is needed. It is a report: the exit code is 0
-unless a vulnerability of a version that we test with is found.
+unless a vulnerability of a version that we test with is found. Where nothing can be asked (no network, or no answer
+within ``--seconds``) it says so and ends with 0: not knowing is no finding.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,18 +32,26 @@ def main() -> int:
     """Audit both lists."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database", type=Path, help="folder with a copy of pypa/advisory-database")
+    parser.add_argument("--seconds", type=float, default=55.0, help="longest time to wait for PyPI, in all (55)")
     arguments = parser.parse_args()
-    found = 0
+    end = time.monotonic() + arguments.seconds
+    serious: list[str] = []
     for title, packages in (("tested versions", tested()), ("oldest versions", oldest())):
         if arguments.database:
-            problems, asked = list(offline(packages, arguments.database)), len(packages)
+            problems, asked, why = list(offline(packages, arguments.database)), len(packages), ""
         else:
-            problems, asked = online(packages)
+            problems, asked, why = online(packages, end - time.monotonic())
+        if asked == 0:
+            print(f"{title}: nothing could be asked about {len(packages)} packages ({why}); this says nothing of them")
+            continue
         print(f"{title}: {asked} of {len(packages)} packages asked about, {len(problems)} known vulnerabilities")
         for problem in problems:
             print(f"  {problem}")
-        found += len(problems) if title == "tested versions" else 0
-    return 1 if found else 0
+        serious += problems if title == "tested versions" else []
+    if serious:
+        lines = ["!!! Known vulnerabilities in versions that we test with (Testing/constraints.txt):", *serious]
+        print("\n".join(["", "!" * 100, *lines, "!" * 100, ""]))
+    return 1 if serious else 0
 
 
 def tested() -> Packages:
@@ -57,26 +67,32 @@ def oldest() -> Packages:
     return {name: version for name, _, version in (word.partition(">=") for word in words)}
 
 
-def online(packages: Packages) -> tuple[list[str], int]:
-    """What pip-audit says, and about how many packages it could say something."""
+def online(packages: Packages, seconds: float) -> tuple[list[str], int, str]:
+    """What pip-audit says, about how many packages it could say something, and why about none."""
+    if seconds <= 0:
+        return [], 0, "the time is up"
     with tempfile.TemporaryDirectory() as folder:
         listing = Path(folder) / "packages.txt"
         listing.write_text("".join(f"{name}=={version}\n" for name, version in packages.items()))
         options = ("-r", listing, "--no-deps", "--disable-pip", "--timeout", "10", "--progress-spinner", "off")
         command = [sys.executable, "-m", "pip_audit", *map(str, options), "-f", "json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return [], 0, f"no answer from PyPI within {seconds:.0f} s"
     try:
         answers: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
-        print(f"pip-audit could not ask PyPI: {done.stderr.strip().splitlines()[-1:]}")
-        return [], 0
+        last = (done.stderr.strip().splitlines() or ["pip-audit said nothing"])[-1]
+        return [], 0, f"PyPI was not reached: {last[:200]}"
     known = [answer for answer in answers if "vulns" in answer]
     problems = [
         f"{answer['name']} {answer['version']}: {vulnerability['id']}, mended in {vulnerability['fix_versions']}"
         for answer in known
         for vulnerability in answer["vulns"]
     ]
-    return problems, len(known)
+    skipped = next((str(answer["skip_reason"]) for answer in answers if "skip_reason" in answer), "no answer")
+    return problems, len(known), skipped
 
 
 def offline(packages: Packages, database: Path) -> Iterator[str]:
