@@ -104,7 +104,7 @@ def same_field(spacing: tuple[float, ...]) -> tuple[int, int, int]:
 
 
 def cache(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl cache``."""
+    """Run ``swinssl cache``: exit code 2 when ``verify`` found damaged entries."""
     from SwinSSLLib.data.store import Store
     from SwinSSLLib.places import cache_folder
 
@@ -122,16 +122,20 @@ def cache(arguments: argparse.Namespace) -> int:
         for entry in chosen:
             row = {"key": entry.key, "name": entry.name, "shape": list(entry.shape), "source": str(entry.source)}
             rows.append({**row, "good": store.verify(entry)} if arguments.action == "verify" else row)
-        bad = sum(not row.get("good", True) for row in rows)
-        message = f"{len(rows)} entries in {store.root}, {store.size / 2**20:,.1f} MiB" + (
-            f"; {bad} damaged (rebuilt when used)" if bad else ""
-        )
+        message = f"{len(rows)} entries in {store.root}, {store.size / 2**20:,.1f} MiB"
+    damaged = [row["key"] for row in rows if not row.get("good", True)]
+    message += f"; {len(damaged)} damaged" if damaged else ""
     if arguments.json:
         print_json({"entries": rows, "message": message})
-        return 0
+        return InputError.exit_code if damaged else 0
     console = Display("").console
     for row in rows:
         mark = "" if row.get("good", True) else "[red]damaged[/] "
         console.print(f"{row['key']}  {' × '.join(map(str, row['shape'])):>15}  {mark}{row['name']}", soft_wrap=True)
     console.print(message, soft_wrap=True)
+    if damaged:
+        raise InputError(
+            f"{len(damaged)} of {len(rows)} entries of the cache {store.root} are damaged.",
+            f"Delete them with `swinssl cache delete {' '.join(damaged)}`; the next run makes them again from their CTs.",
+        )
     return 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in (ROOT / "Testing", ROOT / "SwinSSL", ROOT):
+for folder in (ROOT / "Testing", ROOT / "Testing" / "Panel", ROOT / "SwinSSL", ROOT):
     sys.path.insert(0, str(folder))
 
 import numpy as np  # noqa: E402
@@ -103,10 +103,8 @@ def main() -> None:
     options = parser.parse_args()
     application.start(testing=True)
     import slicer
-    from SwinSSLPanel.context import PanelContext
+    from opening import following
     from SwinSSLPanel.live import LivePreview
-    from SwinSSLPanel.parameters import SwinSSLParameters
-    from SwinSSLPanel.sections.pretrain import PretrainSection
     from SwinSSLPanel.watching import RunWatch
 
     calls: dict[str, list[float]] = {}
@@ -118,33 +116,23 @@ def main() -> None:
         (run / "job.json").write_text(json.dumps({"kind": "pretrain", "settings": {"views": {"rotation": "axial"}}}))
         status = {"state": "running", "pid": os.getpid(), "step": 0, "total": 1000, "heartbeat": ""}
         (run / "status.json").write_text(json.dumps(status))
-        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
-        context = PanelContext(lambda name: str(ROOT / "SwinSSL" / "Resources" / name), SwinSSLParameters(node))
-        section = PretrainSection(context)
-        section.root.show()
-        window = application.start().main_window()
-        window.resize(1300, 900)
-        window.show()
         write_preview(run / "previews", 0, options.size, options.count)
-        section.attach(run)
-        section.ui.showButton.click()
-        for _ in range(50):
-            slicer.app.processEvents()
-        gaps = Gaps()
-        # The files are written before, so that writing them is not what is measured.
-        for number in range(1, options.previews + 1):
-            waiting = run / "waiting"
-            waiting.mkdir(exist_ok=True)
-            write_preview(waiting, number, options.size, options.count)
-            write_events(run, 100 * number, 100)
-            gaps._last = time.perf_counter()
-            next(waiting.glob("*.npz")).rename(run / "previews" / f"step-{number:06d}.npz")
-            end = time.perf_counter() + 2.0
-            while time.perf_counter() < end:
+        with following(run):
+            for _ in range(50):
                 slicer.app.processEvents()
-        gaps.timer.stop()
-        section.close()
-        context.close()
+            gaps = Gaps()
+            # The files are written before, so that writing them is not what is measured.
+            for number in range(1, options.previews + 1):
+                waiting = run / "waiting"
+                waiting.mkdir(exist_ok=True)
+                write_preview(waiting, number, options.size, options.count)
+                write_events(run, 100 * number, 100)
+                gaps._last = time.perf_counter()
+                next(waiting.glob("*.npz")).rename(run / "previews" / f"step-{number:06d}.npz")
+                end = time.perf_counter() + 2.0
+                while time.perf_counter() < end:
+                    slicer.app.processEvents()
+            gaps.timer.stop()
     for name, spent in calls.items():
         print(f"{name}: {len(spent)} calls, longest {max(spent):.0f} ms of processor time")
     times = sorted(1000 * value for value in gaps.times)

@@ -155,15 +155,20 @@ def test_the_cache_is_listed_checked_and_emptied(swinssl, tmp_path, a_cohort, ti
     cache = tmp_path / "cache"
     swinssl("pretrain", "-d", a_cohort, "-o", tmp_path / "run", "-p", "quick", "--settings", tiny[0], "-n", 1,
             "--cache", cache, "--no-report")  # fmt: skip
-    entries = json.loads(swinssl("cache", "verify", "--cache", cache, "--json")[1])["entries"]
-    assert [entry["good"] for entry in entries] == [True] * 6
+    code, told, _ = swinssl("cache", "verify", "--cache", cache, "--json")
+    entries = json.loads(told)["entries"]
+    assert (code, [entry["good"] for entry in entries]) == (0, [True] * 6)
     image = next(cache.glob(f"{entries[0]['key']}/*.npy"))
     content = bytearray(image.read_bytes())
     content[-1] ^= 1
     image.chmod(0o644)
     image.write_bytes(content)
-    checked = json.loads(swinssl("cache", "verify", "--cache", cache, "--json")[1])["entries"]
-    assert [entry["good"] for entry in checked].count(False) == 1
+    code, told, _ = swinssl("cache", "verify", "--cache", cache, "--json")
+    assert (code, [entry["good"] for entry in json.loads(told)["entries"]].count(False)) == (2, 1)
+    code, _, said = swinssl("cache", "verify", "--cache", cache)
+    assert code == 2 and "1 of 6 entries" in said
+    assert f"swinssl cache delete {entries[0]['key']}`" in said
+    assert swinssl("cache", "verify", entries[1]["key"], "--cache", cache)[0] == 0
     assert swinssl("cache", "delete", entries[0]["key"], "--cache", cache)[0] == 0
     assert len(json.loads(swinssl("cache", "list", "--cache", cache, "--json")[1])["entries"]) == 5
     assert swinssl("cache", "delete", "nonsense", "--cache", cache)[0] == 2

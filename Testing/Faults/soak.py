@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
-for folder in (ROOT / "Testing", ROOT / "SwinSSL", ROOT):
+for folder in (ROOT / "Testing", ROOT / "Testing" / "Panel", ROOT / "SwinSSL", ROOT):
     sys.path.insert(0, str(folder))
 
 import matplotlib  # noqa: E402
@@ -89,30 +89,18 @@ def _follow(run: Path, worker: psutil.Process, minutes: float) -> list[Look]:
 
     application.start(testing=True)
     import slicer
-    from SwinSSLPanel.context import PanelContext
-    from SwinSSLPanel.parameters import SwinSSLParameters
-    from SwinSSLPanel.sections.pretrain import PretrainSection
+    from opening import following
 
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
-    context = PanelContext(lambda name: str(ROOT / "SwinSSL" / "Resources" / name), SwinSSLParameters(node))
-    section = PretrainSection(context)
-    section.root.show()
-    window = application.start().main_window()
-    window.resize(1300, 900)
-    window.show()
-    section.attach(run)
-    section.ui.showButton.click()
     looks: list[Look] = []
     began = time.monotonic()
-    while (passed := time.monotonic() - began) < 60 * minutes:
-        slicer.app.processEvents()
-        time.sleep(0.02)
-        if passed >= EVERY * len(looks):
-            looks.append(_look(passed / 60, run, worker, section))
-            if len(looks) % 30 == 0:
-                print(json.dumps(asdict(looks[-1])), flush=True)
-    section.close()
-    context.close()
+    with following(run) as section:
+        while (passed := time.monotonic() - began) < 60 * minutes:
+            slicer.app.processEvents()
+            time.sleep(0.02)
+            if passed >= EVERY * len(looks):
+                looks.append(_look(passed / 60, run, worker, section))
+                if len(looks) % 30 == 0:
+                    print(json.dumps(asdict(looks[-1])), flush=True)
     return looks
 
 

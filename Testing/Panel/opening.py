@@ -1,4 +1,4 @@
-"""A section of the panel by itself, in a window as wide as Slicer's panel may be."""
+"""A section of the panel by itself, in a window as wide as Slicer's panel may be; also one that follows a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import slicer
+from Bench import application
 from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.parameters import SwinSSLParameters
+from SwinSSLPanel.sections.pretrain import PretrainSection
 
 RESOURCES = Path(__file__).resolve().parents[2] / "SwinSSL" / "Resources"
 
@@ -38,3 +40,15 @@ def opened(kind: type, runsFolder: Path) -> Iterator[Any]:
     context.close()
     section.root.setParent(None)
     section.root.deleteLater()
+
+
+@contextmanager
+def following(run: Path) -> Iterator[PretrainSection]:
+    """The section Pre-train, attached to a run and showing its previews in the slice views of a window."""
+    with opened(PretrainSection, run.parent) as section:
+        window = application.start().main_window()
+        window.resize(1300, 900)
+        window.show()
+        section.attach(run)
+        section.ui.showButton.click()
+        yield section
