@@ -17,8 +17,15 @@ _PATHS = re.compile(r"(?<![\w./\\<])(?<!http:)(?<!https:)(?:/|[A-Za-z]:[\\/]|\\\
 #: Frames of a traceback keep the file's end: without it a log says nothing.
 _CODE = re.compile(r"(?:[^\\/]+[\\/]){0,2}[^\\/]+\.pyx?$")
 _TOKENS = re.compile(r"[^\s\"'<>|*?;,()\[\]]+")
-#: Shorter file names would be found in words.
+#: Names with fewer letters may be words or numbers of our own sentences.
 _SHORTEST = 4
+#: Those that are, whatever their case. "JD" or "Li" is hidden wherever it stands as a word; "12" and "of" cannot be,
+#: for "step 12 of 20" must stay, and they name nobody.
+_WORDS = frozenset(
+    "a all an and any are as at be but by can cpu ct cut dim do end fix for gib gpu had has he how hu i if in is it "
+    "its k kb lr mb mib mm mri my no not of off on one or our out own ram ran ras run s see set so the to too top two "
+    "up us use was way we who why yet you".split()  # noqa: SIM905 - seventy words in quotes read badly
+)
 
 
 def alias(number: int) -> str:
@@ -38,6 +45,8 @@ class Discretion:
         self.on = on
         self._run = sorted({str(run), str(run.absolute()), str(run.resolve())}, key=len, reverse=True)
         self._words: dict[str, str] = {}
+        #: Names that are hidden where they are all that is said.
+        self._short: dict[str, str] = {}
         #: Names with blanks by what stands before the first one.
         self._starts: dict[str, list[str]] = {}
 
@@ -46,6 +55,9 @@ class Discretion:
         for number, (image, labels) in enumerate(cases, start=1):
             for path, words in ((labels, f"labels of {alias(number)}"), (image, alias(number))):
                 for written in _ways(path) if path else ():
+                    if len(written) < _SHORTEST and (written.isdigit() or written.lower() in _WORDS):
+                        self._short[written] = words
+                        continue
                     self._words[written] = words
                     if " " in written.strip():
                         self._starts.setdefault(written.split()[0], []).append(written)
@@ -54,6 +66,8 @@ class Discretion:
         """The text without names and places."""
         if not self.on:
             return text
+        if text in self._words or text in self._short:
+            return self._words.get(text) or self._short[text]
         if self._words:
             text = "".join(self._without_names(text))
         for run in self._run:
@@ -115,8 +129,7 @@ def _ways(path: Path) -> set[str]:
     """How a path is written in sentences: its name, its name without ending, and whole where blanks tear it apart."""
     name = path.name
     stem = re.sub(r"(\.nii\.gz|\.seg\.nrrd|\.[A-Za-z0-9]{1,5})$", "", name)
-    ways = {word for word in (name, stem) if len(word) >= _SHORTEST}
-    return ways | {str(one) for one in (path, path.absolute()) if " " in str(one)}
+    return {name, stem} | {str(one) for one in (path, path.absolute()) if " " in str(one)}
 
 
 def _stands(word: str, text: str, start: int) -> bool:

@@ -136,6 +136,6 @@ def cache(arguments: argparse.Namespace) -> int:
     if damaged:
         raise InputError(
             f"{len(damaged)} of {len(rows)} entries of the cache {store.root} are damaged.",
-            f"Delete them with `swinssl cache delete {' '.join(damaged)}`; the next run makes them again from their CTs.",
+            f"Delete them with `swinssl cache delete {' '.join(damaged)}`; the next run makes them again.",
         )
     return 0

@@ -137,7 +137,7 @@ def test_texts_lose_names_and_places(tmp_path):
         "/data/Doe 1.nii.gz is damaged.": "CT 001 is damaged.",
         "Doe 1 and Doe 12": "CT 001 and Doe 12",
         "/data/l/Doe 1-organs.nrrd": "labels of CT 001",
-        "ab.mha: ab is no CT": "CT 002: ab is no CT",  # two letters would be found in words
+        "ab.mha: ab is no CT, about Lab": "CT 002: CT 002 is no CT, about Lab",
         f"{tmp_path / 'run' / 'checkpoints' / 'last.ckpt'} is damaged": "checkpoints/last.ckpt is damaged",
         'File "/home/doe/env/lib/site-packages/torch/nn/module.py", line 3': 'File "…/torch/nn/module.py", line 3',
         r"C:\Users\doe\scans could not be read": "[a path] could not be read",
@@ -150,6 +150,24 @@ def test_texts_lose_names_and_places(tmp_path):
         "b": {"c": "CT 001"},
     }
     assert Discretion(tmp_path, on=False).text("/data/x") == "/data/x"
+
+
+def test_names_of_few_letters_are_hidden_where_they_are_words_and_nowhere_else(tmp_path):
+    discretion = Discretion(tmp_path / "run")
+    names = ("JD.nii.gz", "Li.nrrd", "12.nii.gz", "of.nii", "x1", "CT.mha")
+    discretion.learn([(Path("/data") / name, None) for name in names])
+    told = {
+        "JD is padded with air (JD, 'JD': JD/).": "CT 001 is padded with air (CT 001, 'CT 001': JD/).",
+        "Li and Liver, AdJD and JD2": "CT 002 and Liver, AdJD and JD2",
+        "jd, li": "jd, li",  # of another case: another word
+        "step 12 of 20, 12.5 s; 12.nii.gz": "step 12 of 20, 12.5 s; CT 003",
+        "12": "CT 003",  # all that is said: the name of an entry
+        "of": "CT 004",
+        "x1 is no CT": "CT 005 is no CT",
+        "CT": "CT 006",
+    }
+    assert {text: discretion.text(text) for text in told} == told
+    assert discretion.of({"training": ["JD", "12"], "step": 12}) == {"training": ["CT 001", "CT 003"], "step": 12}
 
 
 @pytest.mark.parametrize(
