@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ct_files import a_ct  # noqa: F401 - a fixture
+from exchanged import a_phantom_file, a_published_encoder, a_segmenter_of_each_merging  # noqa: F401 - fixtures
 from file_server import offered, server  # noqa: F401 - fixtures
 
 from SwinSSLLib.control import Control
@@ -20,6 +21,8 @@ from SwinSSLLib.control import Control
 # Two cores are shared by everything; set before torch is imported anywhere.
 os.environ.setdefault("OMP_NUM_THREADS", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# The fuzzing lies beside this folder, and its tests in it.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
 
 #: The smallest network and sub-volume that train: for behaviour, not for quality.
 TINY: dict[str, Any] = {
@@ -107,6 +110,14 @@ def _job(data: Path, out: Path, options: dict[str, Any]) -> Any:
 
     own = {name: options.pop(name) for name in ("init", "force", "resume", "names") if name in options}
     return Job(out, Preparation((data,)), **own), options
+
+
+def metrics(run: Path) -> dict[tuple[str, int], float]:
+    """What a run measured, by name and step."""
+    from SwinSSLLib.runs import RunFolder
+
+    events = RunFolder(run).events()
+    return {(event["name"], event["step"]): event["value"] for event in events if event["event"] == "metric"}
 
 
 def same_tensors(first: dict, second: dict) -> bool:

@@ -1,22 +1,19 @@
-"""Pre-training: it learns, it can be stopped and resumed to the bit, and a seed is a seed."""
+"""Pre-training: it learns, a seed is a seed, and what it leaves is what it promises."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import TINY, StopAfter, pretrain, same_tensors
+from conftest import TINY, metrics, pretrain, same_tensors
 
 from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.discretion import revealed
-from SwinSSLLib.errors import EnvironmentProblem, InputError, MemoryShortage
+from SwinSSLLib.errors import EnvironmentProblem, InputError
 from SwinSSLLib.fitting import schedule
 from SwinSSLLib.models import load_model
 from SwinSSLLib.nets.heads import SSLNet
-from SwinSSLLib.preparing import StoppedWhilePreparing
 from SwinSSLLib.presets import pretrain_settings
 from SwinSSLLib.pretrain.batches import to_input, two_views
 from SwinSSLLib.pretrain.draws import Draws
@@ -24,11 +21,6 @@ from SwinSSLLib.pretrain.objectives import ssl_objectives
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
 from SwinSSLLib.validation import merged
-
-
-def metrics(run: Path) -> dict[tuple[str, int], float]:
-    events = RunFolder(run).events()
-    return {(event["name"], event["step"]): event["value"] for event in events if event["event"] == "metric"}
 
 
 def test_a_run_folder_holds_what_it_promises(a_pretrained_run):
@@ -87,91 +79,6 @@ def test_the_same_seed_gives_the_same_model_and_another_one_does_not(tmp_path, a
     first = load_model(a_pretrained_run).state
     assert same_tensors(first, load_model(tmp_path / "same").state)
     assert not same_tensors(first, load_model(tmp_path / "other").state)
-
-
-def test_a_resumed_run_ends_bit_equal(tmp_path, a_cohort, a_pretrained_run):
-    """2 k steps equal k + stop + resume + k: weights, optimiser and every metric."""
-    out = tmp_path / "run"
-    progress = pretrain(a_cohort, out, control=StopAfter(len(list((a_cohort / "images").iterdir())) + 1))
-    assert progress.step == 2
-    assert RunFolder(out).status()["state"] == "stopped"
-    assert pretrain(a_cohort, out, resume=True).step == 4
-    assert same_tensors(load_model(a_pretrained_run).state, load_model(out).state)
-    first, second = (load_checkpoint(path / "checkpoints" / "last.ckpt") for path in (a_pretrained_run, out))
-    for number, state in first["optimizer"]["state"].items():
-        assert same_tensors(state, second["optimizer"]["state"][number])
-    expected, found = metrics(a_pretrained_run), metrics(out)
-    for key, value in expected.items():
-        if key[0].startswith("validation/"):
-            assert found[key] == value, key
-
-
-def test_a_run_stopped_before_its_first_step_resumes_from_its_beginning(tmp_path, a_cohort, a_pretrained_run):
-    out = tmp_path / "run"
-    with pytest.raises(StoppedWhilePreparing):
-        pretrain(a_cohort, out, control=StopAfter(2))
-    assert RunFolder(out).status()["state"] == "stopped"
-    assert pretrain(a_cohort, out, resume=True).step == 4
-    assert same_tensors(load_model(a_pretrained_run).state, load_model(out).state)
-
-
-def test_when_no_checkpoint_can_be_read_the_run_is_named(tmp_path, a_cohort):
-    out = tmp_path / "run"
-    pretrain(a_cohort, out)
-    for file in RunFolder(out).checkpoints.iterdir():
-        file.write_bytes(b"rubbish")
-    with pytest.raises(InputError, match=r"No checkpoint of .*run can be read"):
-        pretrain(a_cohort, out, resume=True)
-
-
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, a_cohort, a_pretrained_run):
-    out = tmp_path / "run"
-    pretrain(a_cohort, out)
-    last = RunFolder(out).checkpoints / "last.ckpt"
-    last.write_bytes(last.read_bytes()[:1000])
-    pretrain(a_cohort, out, resume=True)
-    warnings = [event["message"] for event in RunFolder(out).events() if event["event"] == "warning"]
-    assert any("last.ckpt is damaged" in message for message in warnings)
-    assert same_tensors(load_model(a_pretrained_run).state, load_model(out).state)
-
-
-def test_no_flipped_bit_of_a_checkpoint_is_taken_for_good(tmp_path, a_pretrained_run):
-    """Anywhere in the file: it is refused, or the bit stood where nothing is (padding), and all is as it was."""
-    whole = RunFolder(a_pretrained_run).checkpoints / "last.ckpt"
-    content, random, refused = whole.read_bytes(), np.random.default_rng(0), 0
-    expected = load_checkpoint(whole)
-    file = tmp_path / "last.ckpt"
-    for place in random.integers(0, len(content), 40):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << int(random.integers(8))
-        file.write_bytes(damaged)
-        try:
-            found = load_checkpoint(file)
-        except InputError as error:
-            refused += "damaged" in error.message or "not a checkpoint" in error.message
-            continue
-        assert found["step"] == expected["step"] and same_tensors(found["model"], expected["model"])
-        refused += 1
-    assert refused == 40
-
-
-def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path):
-    class Trap:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "sprung",))
-
-    torch.save({"step": Trap()}, tmp_path / "evil.ckpt")
-    with pytest.raises(InputError, match="damaged"):
-        load_checkpoint(tmp_path / "evil.ckpt")
-    assert not (tmp_path / "sprung").exists()
-
-
-def test_resuming_as_something_else_is_refused(tmp_path, a_cohort, a_pretrained_run):
-    with pytest.raises(InputError, match=r"training\.lr"):
-        pretrain(a_cohort, a_pretrained_run, {"training": {"lr": 0.5}}, resume=True)
-    with pytest.raises(InputError, match="already holds a run"):
-        pretrain(a_cohort, a_pretrained_run)
-    assert RunFolder(a_pretrained_run).status()["state"] == "finished"
 
 
 def test_volumes_smaller_than_a_sub_volume(tmp_path, a_cohort):
@@ -263,66 +170,6 @@ def test_two_sub_volumes_can_be_learned_by_heart():
     print(f"rotation {accuracy:.1%}, masked L1 {ratio:.3f} of the mean image's")
     assert accuracy == 1.0
     assert ratio < 0.25
-
-
-def starve(monkeypatch, most: int, times: int = 10**9, error: type[Exception] = RuntimeError) -> None:
-    """A network for which the memory does not suffice when a batch has more than ``most`` views."""
-    whole, left = SSLNet.forward, [times]
-
-    def forward(network, views):
-        if views.device.type == "cpu" and torch.is_grad_enabled() and len(views) > most and left[0] > 0:
-            left[0] -= 1
-            raise error("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-        return whole(network, views)
-
-    monkeypatch.setattr(SSLNet, "forward", forward)
-
-
-def warnings_of(run: RunFolder) -> list[str]:
-    return [event["message"] for event in run.events() if event["event"] == "warning"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError, MemoryError, torch.OutOfMemoryError])
-def test_a_step_that_lacks_memory_once_is_taken_again_and_changes_nothing(
-    tmp_path, a_cohort, a_pretrained_run, monkeypatch, error
-):
-    """Checkpointing computes the same: the run ends bit-equal to one that was never short."""
-    starve(monkeypatch, 1, times=1, error=error)
-    assert pretrain(a_cohort, tmp_path / "run").step == 4
-    assert any("memory did not suffice" in words for words in warnings_of(RunFolder(tmp_path / "run")))
-    assert RunFolder(tmp_path / "run").job()["thrift"] == {"checkpointing": True, "pieces": 1}
-    assert same_tensors(load_model(a_pretrained_run).state, load_model(tmp_path / "run").state)
-
-
-def test_batches_go_in_pieces_where_the_memory_holds_no_whole_one(tmp_path, a_cohort, monkeypatch):
-    """Without the contrastive loss, which looks across a batch, the result is that of whole batches."""
-    changes = {"loss": {"contrast": 0}, "training": {"steps": 2, "batch": 3}}
-    pretrain(a_cohort, tmp_path / "whole", changes)
-    starve(monkeypatch, 4)
-    pretrain(a_cohort, tmp_path / "run", changes)
-    run = RunFolder(tmp_path / "run")
-    assert run.job()["thrift"] == {"checkpointing": True, "pieces": 2}  # of 2 and 1 sub-volumes
-    assert sum("memory did not suffice" in words for words in warnings_of(run)) == 2
-    expected, found = metrics(tmp_path / "whole"), metrics(tmp_path / "run")
-    assert found[("train/total", 2)] == pytest.approx(expected[("train/total", 2)], rel=1e-5)
-    whole, pieces = (load_model(tmp_path / name).state for name in ("whole", "run"))
-    off = torch.cat([(value.float() - pieces[name].float()).abs().flatten() for name, value in whole.items()])
-    # AdamW moves every weight by its learning rate at first, in either direction where its gradient is all but 0.
-    assert (off > 1e-5).float().mean() < 0.01
-
-
-def test_a_run_without_enough_memory_ends_with_numbers_and_can_be_resumed(
-    tmp_path, a_cohort, a_pretrained_run, monkeypatch
-):
-    with monkeypatch.context() as poor:
-        starve(poor, 0)
-        with pytest.raises(MemoryShortage, match=r"about \d+\.\d GiB .* \d+\.\d GiB were free") as caught:
-            pretrain(a_cohort, tmp_path / "run")
-        assert caught.value.exit_code == 3 and "--batch" in caught.value.hint
-    assert RunFolder(tmp_path / "run").status()["state"] == "failed"
-    assert pretrain(a_cohort, tmp_path / "run", resume=True).step == 4
-    found = load_model(tmp_path / "run").state
-    assert same_tensors(load_model(a_pretrained_run).state, found)
 
 
 def test_a_collapsed_encoder_is_told_once(tmp_path, a_cohort, monkeypatch):
