@@ -1,4 +1,4 @@
-"""The training loop, the same for pre-training and fine-tuning: steps, schedule, checkpoints, resume, stop.
+"""The training loop, the same for pre-training and fine-tuning: steps, checkpoints, resume, stop.
 
 What differs stands in a :class:`Method`. A step is a pure function of the weights, the optimiser and its
 number, so a checkpoint needs to remember nothing else, and a resumed run ends bit-equal on a CPU.
@@ -21,6 +21,7 @@ from SwinSSLLib import atomic
 from SwinSSLLib.checkpoints import load_checkpoint, save_checkpoint
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError, is_shortage
+from SwinSSLLib.optimizing import schedule
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
@@ -310,25 +311,3 @@ def _diverged(step: int) -> SwinSSLError:
         f"The training diverged: the loss or the weights are no longer numbers at step {step}.",
         "Start again with a lower learning rate (--lr); the last checkpoint is from before that.",
     )
-
-
-def schedule(step: int, training: TrainingSettings) -> float:
-    """Share of the learning rate at a step: linear warm-up, then half a cosine to 0 (or constant).
-
-    MONAI's ``WarmupCosineSchedule`` begins at 0, so that its first step learns nothing; this one begins at
-    1 / warmup.
-    """
-    if step < training.warmup:
-        return (step + 1) / training.warmup
-    if training.schedule == "constant":
-        return 1.0
-    done = (step - training.warmup) / max(1, training.steps - training.warmup)
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def make_optimizer(groups: list[dict[str, Any]], training: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW as in the paper; ``share`` of a group scales its learning rate."""
-    # Fused: a third of the time of a step of the optimiser, on a CPU too. With the scaled losses of 16 bits it would
-    # take the scale off by itself, and Fabric refuses to clip gradients then.
-    fused = training.precision != "16-mixed"
-    return torch.optim.AdamW(groups, lr=training.lr, weight_decay=training.weight_decay, fused=fused)

@@ -15,7 +15,8 @@ import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 from SwinSSLLib import leftovers
 from SwinSSLLib.atomic import cannot_write
 from SwinSSLLib.data.content import to_hounsfield, to_labels
-from SwinSSLLib.data.dicom import Series, choose_series, is_dicom, list_series, read_series
+from SwinSSLLib.data.dicom import Series, choose_series, is_dicom, list_series
+from SwinSSLLib.data.dicom_stack import read_series
 from SwinSSLLib.data.formats import VOLUME_SUFFIXES, load_file, volume_suffix
 from SwinSSLLib.data.geometry import AIR, RAS_DIRECTION, Volume, affine, resample_to_ras
 from SwinSSLLib.errors import InputError

@@ -11,7 +11,8 @@ from SwinSSLLib.exchange.about import About, card_of
 from SwinSSLLib.exchange.bundle import is_bundle, opened_bundle
 from SwinSSLLib.exchange.sealing import card_beside, open_card, sha256_of
 from SwinSSLLib.models import CARD, Model, load_model
-from SwinSSLLib.nets.foreign import Foreign, from_content, read_content
+from SwinSSLLib.nets.contents import read_content
+from SwinSSLLib.nets.foreign import Foreign, from_content
 from SwinSSLLib.runs import RunFolder
 
 #: Endings of single files of weights.

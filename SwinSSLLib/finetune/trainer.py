@@ -23,11 +23,12 @@ from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
 from SwinSSLLib.finetune.validation import Validation, make_loss
-from SwinSSLLib.fitting import Progress, fit, make_optimizer
+from SwinSSLLib.fitting import Progress, fit
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.swin import build_segmenter
 from SwinSSLLib.nets.weights import ENCODER, Coverage, Init, load_encoder
+from SwinSSLLib.optimizing import make_optimizer
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import FinetuneSettings

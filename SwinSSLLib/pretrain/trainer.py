@@ -21,11 +21,12 @@ from SwinSSLLib.data.sampling import BatchReader, SubVolumeSampler
 from SwinSSLLib.data.store import Entry
 from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.fitting import Progress, fit, make_optimizer
+from SwinSSLLib.fitting import Progress, fit
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.nets.weights import Coverage, Init, load_encoder
+from SwinSSLLib.optimizing import make_optimizer
 from SwinSSLLib.pretrain.batches import some_of, to_input, two_views
 from SwinSSLLib.pretrain.draws import Draws
 from SwinSSLLib.pretrain.objectives import CHANCE_ROTATION, Gather, chance_contrast, ssl_objectives

@@ -71,8 +71,8 @@ def measure(arguments: argparse.Namespace) -> sides.Run:
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    from SwinSSLLib.fitting import make_optimizer
     from SwinSSLLib.jobs import rehearsal_of
+    from SwinSSLLib.optimizing import make_optimizer
     from SwinSSLLib.presets import finetune_settings, pretrain_settings
     from SwinSSLLib.training_memory import Thrift, set_checkpointing, training_memory
 

@@ -11,9 +11,9 @@ from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import EnvironmentProblem, InputError
-from SwinSSLLib.fitting import schedule
 from SwinSSLLib.models import load_model
 from SwinSSLLib.nets.heads import SSLNet
+from SwinSSLLib.optimizing import schedule
 from SwinSSLLib.presets import pretrain_settings
 from SwinSSLLib.pretrain.batches import to_input, two_views
 from SwinSSLLib.pretrain.draws import Draws

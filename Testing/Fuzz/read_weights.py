@@ -23,7 +23,8 @@ from SwinSSLLib.checkpoints import load_checkpoint, save_checkpoint
 from SwinSSLLib.exchange.library import Library
 from SwinSSLLib.models import CARD, input_of, load_model, make_card, network_of, read_card, save_model
 from SwinSSLLib.models import WEIGHTS as TENSORS
-from SwinSSLLib.nets.foreign import Foreign, read_content, read_foreign
+from SwinSSLLib.nets.contents import read_content
+from SwinSSLLib.nets.foreign import Foreign, read_foreign
 from SwinSSLLib.nets.swin import build_encoder, build_segmenter
 from SwinSSLLib.segment.pipeline import Options, load_network, organs_of
 from SwinSSLLib.settings import InputSettings, NetworkSettings
