@@ -21,10 +21,11 @@ _TOKENS = re.compile(r"[^\s\"'<>|*?;,()\[\]]+")
 _SHORTEST = 4
 #: Those that are, whatever their case. "JD" or "Li" is hidden wherever it stands as a word; "12" and "of" cannot be,
 #: for "step 12 of 20" must stay, and they name nobody.
-_WORDS = frozenset(
-    "a all an and any are as at be but by can cpu ct cut dim do end fix for gib gpu had has he how hu i if in is it "
-    "its k kb lr mb mib mm mri my no not of off on one or our out own ram ran ras run s see set so the to too top two "
-    "up us use was way we who why yet you".split()  # noqa: SIM905 - seventy words in quotes read badly
+_WORDS = re.compile(
+    r"a|all|an|and|any|are|as|at|be|but|by|can|cpu|ct|cut|dim|do|end|fix|for|gib|gpu|had|has|he|how|hu|i|if|in|is|"
+    r"it|its|k|kb|lr|mb|mib|mm|mri|my|no|not|of|off|on|one|or|our|out|own|ram|ran|ras|run|s|see|set|so|the|to|too|"
+    r"top|two|up|us|use|was|way|we|who|why|yet|you",
+    re.IGNORECASE,
 )
 
 
@@ -55,7 +56,7 @@ class Discretion:
         for number, (image, labels) in enumerate(cases, start=1):
             for path, words in ((labels, f"labels of {alias(number)}"), (image, alias(number))):
                 for written in _ways(path) if path else ():
-                    if len(written) < _SHORTEST and (written.isdigit() or written.lower() in _WORDS):
+                    if len(written) < _SHORTEST and (written.isdigit() or _WORDS.fullmatch(written)):
                         self._short[written] = words
                         continue
                     self._words[written] = words

@@ -8,8 +8,9 @@ from typing import Any
 import vtk
 from PySide6 import QtCore, QtWidgets
 
+from Bench.bars import Bar
 from Bench.canvas import Canvas, weakly
-from Bench.views import Bar, ViewWidget
+from Bench.views import ViewWidget
 
 
 class PlotView(Canvas):

@@ -11,39 +11,8 @@ import slicer
 import vtk
 
 from Bench import dicom
+from Bench.file_types import TYPES, WRITERS, kind_of_nrrd, kind_of_text, stem
 
-#: Longest first: ``.seg.nrrd`` is no ``.nrrd``.
-_TYPES = {
-    ".seg.nrrd": "SegmentationFile",
-    ".seg.nhdr": "SegmentationFile",
-    ".seg.vtm": "SegmentationFile",
-    ".seq.nrrd": "SequenceFile",
-    ".seq.mrb": "SequenceFile",
-    ".term.json": "TerminologyFile",
-    ".mrk.json": "MarkupsFile",
-    ".fcsv": "MarkupsFile",
-    ".nii.gz": "VolumeFile",
-    **dict.fromkeys((".nrrd", ".nhdr", ".nii", ".mha", ".mhd", ".hdr", ".img", ".tif", ".png", ".jpg"), "VolumeFile"),
-    **dict.fromkeys((".dcm", ".dicom"), "VolumeFile"),
-    **dict.fromkeys((".vtp", ".vtk", ".stl", ".obj", ".ply", ".vtu"), "ModelFile"),
-    **dict.fromkeys((".tfm", ".h5", ".mat"), "TransformFile"),
-    **dict.fromkeys((".csv", ".tsv"), "TableFile"),
-    **dict.fromkeys((".txt", ".xml", ".json"), "TextFile"),
-    ".ctbl": "ColorTableFile",
-    ".mrml": "SceneFile",
-    ".mrb": "SceneFile",
-}
-_WRITERS = {
-    "vtkMRMLSegmentationNode": "SegmentationFile",
-    "vtkMRMLVolumeNode": "VolumeFile",
-    "vtkMRMLModelNode": "ModelFile",
-    "vtkMRMLTransformNode": "TransformFile",
-    "vtkMRMLMarkupsNode": "MarkupsFile",
-    "vtkMRMLTableNode": "TableFile",
-    "vtkMRMLTextNode": "TextFile",
-    "vtkMRMLColorNode": "ColorTableFile",
-    "vtkMRMLSequenceNode": "SequenceFile",
-}
 _OPTIONS = {"labelmap": 1, "center": 2, "singleFile": 4, "autoWindowLevel": 8, "discardOrientation": 16}
 
 
@@ -78,18 +47,16 @@ class IOManager:
         if path.is_dir():
             return "DICOMFolder"
         name = path.name.lower()
-        kind = next(
-            (_TYPES[end] for end in _TYPES if name.endswith(end)), "VolumeFile" if not path.suffix else "NoFile"
-        )
+        kind = next((TYPES[end] for end in TYPES if name.endswith(end)), "VolumeFile" if not path.suffix else "NoFile")
         if name.endswith((".nrrd", ".nhdr")) and kind == "VolumeFile" and path.exists():
-            return _kind_of_nrrd(path)
+            return kind_of_nrrd(path)
         if kind == "TextFile" and path.exists():
-            return _kind_of_text(path)
+            return kind_of_text(path)
         return kind
 
     def fileWriterFileType(self, node: Any, extension: str = "") -> str:
         """Type of the writer for a node."""
-        return next((kind for classname, kind in _WRITERS.items() if node.IsA(classname)), "NoFile")
+        return next((kind for classname, kind in WRITERS.items() if node.IsA(classname)), "NoFile")
 
     def registeredFileReaderCount(self, fileType: str) -> int:
         """How many readers know a type: one or none here."""
@@ -97,7 +64,7 @@ class IOManager:
 
     def registeredFileWriterCount(self, fileType: str) -> int:
         """How many writers know a type: one or none here."""
-        return int(fileType in {*_WRITERS.values(), "SceneFile"})
+        return int(fileType in {*WRITERS.values(), "SceneFile"})
 
     def fileWriterExtensions(self, node: Any) -> tuple[str, ...]:
         """Formats that a node can be written in, such as ``NRRD (.nrrd)``."""
@@ -154,7 +121,7 @@ class IOManager:
         files = vtk.vtkStringArray()
         for file in properties.get("fileNames") or ():
             files.InsertNextValue(str(file))
-        title = properties.get("name") or _stem(name)
+        title = properties.get("name") or stem(name)
         node = self._logics["Volumes"].AddArchetypeVolume(
             name, title, options, files if files.GetNumberOfValues() else None, messages
         )
@@ -188,7 +155,7 @@ class IOManager:
 
     def _segmentation(self, name: str, properties: dict[str, Any], messages: Any) -> Sequence[Any]:
         colours = self._scene.GetNodeByID(properties["colorNodeID"]) if properties.get("colorNodeID") else None
-        title = properties.get("name") or _stem(name)
+        title = properties.get("name") or stem(name)
         node = self._logics["Segmentations"].LoadSegmentationFromFile(
             name, properties.get("autoOpacities", True), title, colours, messages
         )
@@ -202,18 +169,18 @@ class IOManager:
         return (self._logics["Transforms"].AddTransform(name, self._scene, messages),)
 
     def _markups(self, name: str, _: dict[str, Any], messages: Any) -> Sequence[Any]:
-        found = self._logics["Markups"].LoadMarkups(name, _stem(name), messages)
+        found = self._logics["Markups"].LoadMarkups(name, stem(name), messages)
         return tuple(self._scene.GetNodeByID(each) for each in (found or "").split(",") if each)
 
     def _table(self, name: str, properties: dict[str, Any], messages: Any) -> Sequence[Any]:
-        title = properties.get("name") or _stem(name)
+        title = properties.get("name") or stem(name)
         return (self._logics["Tables"].AddTable(name, title, True, properties.get("password", ""), messages),)
 
     def _text(self, name: str, _: dict[str, Any], messages: Any) -> Sequence[Any]:
         return self._by_storage("vtkMRMLTextNode", name, messages)
 
     def _colours(self, name: str, _: dict[str, Any], messages: Any) -> Sequence[Any]:
-        return (self._logics["Colors"].LoadColorFile(name, _stem(name), messages),)
+        return (self._logics["Colors"].LoadColorFile(name, stem(name), messages),)
 
     def _sequence(self, name: str, _: dict[str, Any], messages: Any) -> Sequence[Any]:
         return (self._logics["Sequences"].AddSequence(name, messages),)
@@ -229,7 +196,7 @@ class IOManager:
         return () if (self._scene.Connect(messages) if clear else self._scene.Import(messages)) else (None,)
 
     def _by_storage(self, classname: str, name: str, messages: Any) -> Sequence[Any]:
-        node = self._scene.AddNewNodeByClass(classname, self._scene.GetUniqueNameByString(_stem(name)))
+        node = self._scene.AddNewNodeByClass(classname, self._scene.GetUniqueNameByString(stem(name)))
         if hasattr(node, "SetForceCreateStorageNode"):  # a short text would get none
             node.SetForceCreateStorageNode(True)
         node.AddDefaultStorageNode(name)
@@ -298,32 +265,6 @@ class IOManager:
 def _say(messages: Any, text: str) -> None:
     if messages is not None:
         messages.AddMessage(vtk.vtkCommand.ErrorEvent, text)
-
-
-def _stem(name: str) -> str:
-    """Name of the node that is made from a file."""
-    base = Path(name).name
-    end = next((end for end in _TYPES if base.lower().endswith(end)), Path(base).suffix)
-    return base[: len(base) - len(end)] or base
-
-
-def _kind_of_nrrd(path: Path) -> str:
-    with path.open("rb") as file:
-        header = file.read(64 * 1024).partition(b"\n\n")[0]
-    if b"Segment0_ID" in header or b"Segmentation_" in header:
-        return "SegmentationFile"
-    return "SequenceFile" if b"DataNodeClassName:=" in header else "VolumeFile"
-
-
-def _kind_of_text(path: Path) -> str:
-    """A ``.txt`` may be a colour table, a ``.json`` a terminology or markups: their own words say so."""
-    with path.open(errors="replace") as file:
-        head = file.read(2000)
-    if "SegmentationCategoryTypeContextName" in head:
-        return "TerminologyFile"
-    if "markups-schema" in head:
-        return "MarkupsFile"
-    return "ColorTableFile" if path.suffix.lower() == ".txt" and "color" in head.lower()[:200] else "TextFile"
 
 
 def _storage_for(node: Any) -> Any:

@@ -14,7 +14,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 #: Observers of the bench itself, which live as long as the views and the scene.
-_OWN = ("Bench.canvas", "Bench.layouts", "Bench.scene", "Bench.charts", "Bench.views")
+_OWN = ("Bench.canvas", "Bench.layouts", "Bench.scene", "Bench.charts", "Bench.views", "Bench.bars")
 
 
 class Watch:
