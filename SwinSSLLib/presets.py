@@ -30,8 +30,8 @@ PRETRAIN: dict[str, dict[str, Any]] = {
         "heads": {"reconstruction": "vae"},
     },
     "paper": {
-        # Section 4.1 (implementation): AdamW 4e-4 / 1e-5 with warm-up 500, 450k steps, window -1000..1000;
-        # section 3.2: rotation about z, cutout of 30 %; section 3.3: one transposed convolution.
+        # Section 5.2 (implementation): AdamW 4e-4 / 1e-5 with warm-up 500, 450k steps, window -1000..1000;
+        # cutout of 30 %; section 4.2: rotation about z; section 4.1: one transposed convolution.
         "input": {"hu_window": [-1000.0, 1000.0]},
         "training": {"steps": 450_000, "batch": 4, "lr": 4e-4, "weight_decay": 1e-5, "warmup": 500},
     },
@@ -81,7 +81,7 @@ FINETUNE: dict[str, dict[str, Any]] = {
         },
     },
     "paper": {
-        # Section 4.1: 5-fold BTCV, AdamW; the augmentations are those of the public code.
+        # Section 5.2: 5-fold BTCV, AdamW; the augmentations are those of the public code.
         "dice": "plain",
         "patches": {"per_case": 4, "flip": 0.2, "flip_axes": [0, 1, 2], "rotate90": 0.2},
         "training": {"steps": 120_000, "batch": 4, "lr": 1e-4, "warmup": 1_200, "clip": 0.0, "best": "dice"},

@@ -77,7 +77,7 @@ class InputSettings:
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """The two corrupted views of a sub-volume (paper, section 3.2: rotation and random cutout).
+    """The two corrupted views of a sub-volume (paper, sections 4.1 and 4.2: random cutout and rotation).
 
     Attributes:
         rotation: ``axial`` turns about the superior-inferior axis as the paper says; ``sagittal`` turns in
@@ -97,7 +97,7 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """The three heads on the deepest features (paper, section 3.3; official models/ssl_head.py)."""
+    """The three heads on the deepest features (paper, sections 4.1 to 4.3; official models/ssl_head.py)."""
 
     pooling: str = field(default="mean", metadata=rule(choices=("mean", "corner")))
     reconstruction: str = field(default="transposed", metadata=rule(choices=("transposed", "vae", "deconv")))
@@ -106,7 +106,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weights λ1, λ2, λ3 of equation (6) and the temperature t of equation (4).
+    """Weights λ1, λ2, λ3 of equation (6) and the temperature t of equation (5).
 
     Attributes:
         masked_only: the L1 of equation (3) over removed voxels only (SimMIM's way), not over all.

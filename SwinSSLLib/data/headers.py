@@ -187,14 +187,17 @@ def impossible_spacing(spacing: tuple[float, ...], source: object) -> InputError
 
 
 def not_a(kind: str, path: Path) -> InputError:
+    """What to say of a file that is of another kind than its name says."""
     return InputError(f"{path} is not a {kind}, whatever its name says.", "Choose a NIfTI, NRRD, MHA or DICOM volume.")
 
 
 def damaged(path: Path) -> InputError:
+    """What to say of a file that ends too early or contradicts itself."""
     return InputError(f"{path} is damaged or incomplete.", AGAIN)
 
 
 def skewed(path: Path) -> InputError:
+    """What to say of axes that are not at right angles."""
     return InputError(
         f"{path} has axes that are not at right angles (a tilted gantry or a sheared header).",
         "Resample it to a straight grid first, in 3D Slicer with Resample Scalar Volume.",

@@ -34,6 +34,7 @@ class Box:
 
     @property
     def empty(self) -> bool:
+        """Whether the box holds no voxel."""
         return self.x.size == 0
 
 

@@ -35,9 +35,11 @@ class Anatomist:
         self.canvas, self.phase, self.rng, self.frame = canvas, phase, rng, frame
 
     def shift(self, amount: float) -> np.ndarray:
+        """See :func:`SwinSSLLib.data.phantom_tissue.shift`."""
         return shift(self.rng, amount)
 
     def size(self, amount: float = 0.07) -> float:
+        """See :func:`SwinSSLLib.data.phantom_tissue.size`."""
         return size(self.rng, amount)
 
     def abdomen(self, box: Box, clearance: float = 3.5) -> np.ndarray:
@@ -47,6 +49,7 @@ class Anatomist:
     # -- solid organs ----------------------------------------------------------------------------
 
     def liver(self) -> None:
+        """Right and left lobe under the diaphragm, label 6."""
         canvas, k, s = self.canvas, self.size(0.05), self.shift(3)
         box = canvas.box((-95, -95, -75), (140, 110, 125))
         right = ellipsoid(box, (66 + s[0], -2 + s[1], 38 + s[2]), (71 * k, 86 * k, 82 * k), (0.22, 0.0))
@@ -66,6 +69,7 @@ class Anatomist:
         self.hepatic_veins(k, s)
 
     def hepatic_veins(self, k: float, s: np.ndarray) -> None:
+        """Three veins inside of the liver, of which size and place are given."""
         hu = 42 + 0.85 * (0.5 * self.phase.portal + 0.5 * self.phase.cava - 42)
         for ends in (
             [(24, -10, 84), (60, -18, 72), (98, -20, 46)],
@@ -77,6 +81,7 @@ class Anatomist:
             self.canvas.paint(vein.box, inside & (vein.distance < 0), hu + 3 * vein.box.fine, LIVER)
 
     def spleen(self) -> None:
+        """Label 1, mottled when the contrast has just come."""
         canvas, k, s = self.canvas, self.size(0.12), self.shift(4)
         box = canvas.box((-150, -100, -30), (-40, 50, 120))
         body = ellipsoid(box, (-92 + s[0], -30 + s[1], 46 + s[2]), (37 * k, 48 * k, 54 * k), (0.25, 0.5))
@@ -87,6 +92,7 @@ class Anatomist:
         canvas.paint(box, body < 0, self.phase.spleen + mottled + 4 * box.fine, SPLEEN)
 
     def kidney(self, label: int, side: float, height: float) -> None:
+        """Cortex, medulla and pelvis; ``side`` is 1 for right and -1 for left, ``height`` in mm."""
         canvas, k, s = self.canvas, self.size(0.07), self.shift(4)
         c = (side * 62 + s[0], -42 + 0.6 * s[1], height + s[2])
         box = canvas.box((c[0] - 52, c[1] - 48, c[2] - 84), (c[0] + 52, c[1] + 48, c[2] + 84))
@@ -122,6 +128,7 @@ class Anatomist:
             canvas.paint(limb.box, limb.distance < 0, self.phase.adrenal + 6 * limb.box.fine, label)
 
     def pancreas(self) -> None:
+        """Label 11, with its duct, in its own fat."""
         canvas, k, s = self.canvas, self.size(0.1), self.shift(3)
         points = [(33, 10, -22), (34, 16, -2), (20, 22, 10), (0, 24, 18), (-26, 12, 26), (-52, -6, 34), (-72, -14, 40)]
         shape = tube(canvas, moved(points, s), [k * r for r in (8, 13, 10.5, 8.5, 9.5, 9.5, 7)])
@@ -138,6 +145,7 @@ class Anatomist:
     # -- hollow organs and vessels -----------------------------------------------------------------
 
     def stomach(self) -> None:
+        """Label 7, with wall, content and a bubble of air."""
         canvas, k, s = self.canvas, self.size(0.13), self.shift(4)
         points = [(-46, -18, 84), (-60, -6, 70), (-66, 16, 50), (-58, 40, 24), (-34, 52, 6), (-4, 50, 4), (22, 40, 12)]
         shape = tube(canvas, moved(points, s), [k * r for r in (17, 32, 32, 25, 20, 16, 10)])
@@ -152,6 +160,7 @@ class Anatomist:
         canvas.paint(box, lumen & (box.height > level), -960.0 + 10 * box.fine, STOMACH)
 
     def gallbladder(self) -> None:
+        """Label 4, unless it has been taken out."""
         canvas, k, s = self.canvas, self.size(0.14), self.shift(4)
         absent = self.rng.integers(CHOLECYSTECTOMY) == 0
         if absent:
@@ -164,6 +173,7 @@ class Anatomist:
         canvas.paint(box, body < -1.6, float(self.rng.normal(9, 4)) + 3 * box.fine, GALLBLADDER)
 
     def esophagus(self) -> None:
+        """Label 5, from the top to the stomach."""
         s = self.shift(2)
         points = [(-2, -22, 160), (-6, -20, 120), (-13, -16, 98), (-26, -12, 86), (-40, -14, 82)]
         shape = tube(self.canvas, moved(points, s), [9.5, 9.5, 9, 8.5, 7])
@@ -174,10 +184,12 @@ class Anatomist:
         self.canvas.paint(box, gas, -700.0, ESOPHAGUS)
 
     def vessel(self, label: int, points: Sequence[Point], radii: Sequence[float] | np.ndarray, hu: float) -> None:
+        """A tube through points (mm) with radii (mm), filled with blood of ``hu``."""
         shape = tube(self.canvas, points, radii)
         self.canvas.paint(shape.box, shape.distance < 0, hu + 3.5 * shape.box.fine, label)
 
     def great_vessels(self) -> None:
+        """Aorta and inferior vena cava, labels 8 and 9; their branches have contrast and no label."""
         p, s, k = self.phase, self.shift(2), self.size(0.1)
         aorta = [(-24, -36, 160), (-20, -32, 110), (-12, -24, 70), (-9, -17, 30), (-8, -15, -30), (-5, -16, -104)]
         for side in (-1.0, 1.0):
@@ -193,6 +205,7 @@ class Anatomist:
         self.vessel(AORTA, moved(aorta, s), _times((12, 12, 11.5, 10.5, 9.5, 8.5), k), p.aorta)
 
     def portal_system(self) -> None:
+        """Portal and splenic vein, label 10; the mesenteric vein has contrast and no label."""
         p, s, k = self.phase, self.shift(2), self.size(0.1)
         mesenteric = [(8, 14, -60), (10, 12, -25), (11, 9, 4)]
         self.vessel(0, moved(mesenteric, s), (4.5, 5.5, 6), p.portal)

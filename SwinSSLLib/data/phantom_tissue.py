@@ -73,23 +73,28 @@ class Enhancement:
 
     @property
     def aorta(self) -> float:
+        """HU of arterial blood."""
         first_pass = self.dose * 230.0 * float(np.exp(-(((self.seconds - 33.0) / 15.0) ** 2)))
         return 42.0 + first_pass + 115.0 * self._in(38, 8, 220, 60)
 
     @property
     def cava(self) -> float:
+        """HU of blood in the inferior vena cava."""
         return 42.0 + 105.0 * self._in(62, 12, 300, 90)
 
     @property
     def portal(self) -> float:
+        """HU of blood in the portal vein."""
         return 42.0 + 140.0 * self._in(46, 7, 160, 65)
 
     @property
     def liver(self) -> float:
+        """HU of liver."""
         return self.liver_base + 58.0 * self._in(54, 9, 300, 75)
 
     @property
     def spleen(self) -> float:
+        """HU of spleen."""
         return 48.0 + 85.0 * self._in(28, 6, 220, 55)
 
     @property
@@ -99,26 +104,32 @@ class Enhancement:
 
     @property
     def cortex(self) -> float:
+        """HU of the kidneys' cortex."""
         return 34.0 + 160.0 * self._in(28, 5, 260, 50)
 
     @property
     def medulla(self) -> float:
+        """HU of the kidneys' medulla."""
         return 32.0 + 150.0 * self._in(72, 11, 400, 110)
 
     @property
     def pancreas(self) -> float:
+        """HU of pancreas."""
         return 40.0 + 68.0 * self._in(28, 6, 130, 45)
 
     @property
     def adrenal(self) -> float:
+        """HU of the adrenal glands."""
         return 30.0 + 52.0 * self._in(30, 7, 160, 55)
 
     @property
     def mucosa(self) -> float:
+        """HU of the lining of stomach and bowel."""
         return 38.0 + 50.0 * self._in(30, 7, 250, 60)
 
     @property
     def muscle(self) -> float:
+        """HU of muscle."""
         return 52.0 + 12.0 * self._in(45, 12)
 
 

@@ -1,0 +1,1 @@
+"""Models in and out: what is published, downloads, foreign files, bundles, the library of this machine."""

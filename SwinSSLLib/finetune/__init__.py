@@ -1,0 +1,1 @@
+"""From labelled CTs to an organ segmenter."""

@@ -1,6 +1,6 @@
 """Pre-training network: the Swin encoder with heads for rotation, contrast and reconstruction.
 
-Paper, section 3.3; official code: Pretrain/models/ssl_head.py.
+Paper, sections 4.1 to 4.3; official code: Pretrain/models/ssl_head.py.
 """
 
 from __future__ import annotations

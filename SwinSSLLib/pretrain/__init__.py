@@ -1,0 +1,1 @@
+"""The three proxy tasks on unlabelled CTs."""

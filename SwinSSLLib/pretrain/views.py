@@ -1,6 +1,6 @@
 """Two corrupted views of a sub-volume: rotation about the patient's axis and random cutout.
 
-Paper, section 3.2. Arrays are (N, C, I, J, K) with i to the patient's right, j to anterior, k to superior.
+Paper, sections 4.1 and 4.2. Arrays are (N, C, I, J, K) with i to the patient's right, j to anterior, k to superior.
 Everything is drawn on the device, for the whole batch at once (:mod:`SwinSSLLib.pretrain.draws`); the draws that give
 the public code's own statistics are in :mod:`SwinSSLLib.pretrain.official_views`.
 """

@@ -1,0 +1,1 @@
+"""From any CT to a label map on its own grid."""
