@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for folder in (ROOT / "Testing", ROOT / "SwinSSL", ROOT):
     sys.path.insert(0, str(folder))
-pytest_plugins = ["Bench.fixtures", "segmenting", "panels"]
+pytest_plugins = ["Bench.fixtures", "segmenting", "panels", "modelling"]
 
 from Bench import application  # noqa: E402 - only now can it be found
 
