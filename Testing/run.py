@@ -157,6 +157,11 @@ def audit(rest: Sequence[str]) -> int:
     return run(ROOT / "Testing" / "audit.py", *rest)
 
 
+def reference(rest: Sequence[str]) -> int:
+    """Write the pages that are made from the code: Docs/api, and the tables of presets in Docs/method.md."""
+    return run(ROOT / "Testing" / "reference.py", *rest)
+
+
 def oldest(rest: Sequence[str]) -> int:
     """The engine's tests with the oldest versions that pyproject.toml allows, in ``.venv-oldest``."""
     import tomllib  # not at the top: an older Python shall hear our sentence
@@ -216,6 +221,7 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "faults": faults,
     "soak": soak,
     "audit": audit,
+    "reference": reference,
     "oldest": oldest,
 }
 

@@ -1,6 +1,6 @@
 """The three objectives of pre-training and their sum.
 
-Tang et al., CVPR 2022, section 4: masked volume inpainting (4.1), equation (3); rotation prediction (4.2), equation (4);
+Tang et al., CVPR 2022, section 4: masked volume inpainting (4.1), equation (3); rotation (4.2), equation (4);
 contrastive coding (4.3), equation (5); their weighted sum (4.4), equation (6).
 """
 
