@@ -110,6 +110,14 @@ def panel(rest: Sequence[str]) -> int:
     return run("-m", "Bench.panel", *words, PYTHONPATH=str(ROOT / "Testing"))
 
 
+def screenshots(rest: Sequence[str]) -> int:
+    """The pictures of the tutorials, by the real panel; ``--only TUTORIAL ...`` for some. Takes 20 minutes."""
+    if problem := system_libraries():
+        print(problem)
+        return 4
+    return run(ROOT / "Docs" / "make_screenshots.py", *rest)
+
+
 def system_libraries() -> str:
     """Install what Qt and EGL miss where we may; the command to run where we may not, or nothing."""
     code = "import sys; from Bench import system; sys.exit(system.ensure())"
@@ -213,6 +221,7 @@ TASKS: dict[str, Callable[[Sequence[str]], int]] = {
     "test": test,
     "processes": processes,
     "panel": panel,
+    "screenshots": screenshots,
     "check": check,
     "setup": lambda _: 0,
     "benchmark": script("Benchmarks"),

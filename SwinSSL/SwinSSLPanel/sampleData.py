@@ -14,6 +14,9 @@ from SwinSSLPanel import engine
 #: Name of the category in Slicer's Sample Data module.
 CATEGORY = "SwinSSL"
 PHANTOM_SEED = 7
+ICONS = Path(__file__).resolve().parents[1] / "Resources" / "Icons"
+#: Attribute of the volumes that are phantoms: the seed that they were made from.
+SEED = "SwinSSL.PhantomSeed"
 
 
 def sampleFile() -> Path | None:
@@ -35,15 +38,29 @@ def register() -> None:
             uris=image.as_uri(),
             fileNames=image.name,
             nodeNames="AbdomenCT",
+            thumbnailFileName=str(ICONS / "SwinSSLAbdomenCT.png"),
             loadFileType="VolumeFile",
         )
     logic.registerCustomSampleDataSource(
-        category=CATEGORY, sampleName="SwinSSLPhantom", customDownloader=lambda source: [makePhantom()]
+        category=CATEGORY,
+        sampleName="SwinSSLPhantom",
+        customDownloader=lambda source: [makePhantom()],
+        thumbnailFileName=str(ICONS / "SwinSSLPhantom.png"),
     )
 
 
-def makePhantom(seed: int = PHANTOM_SEED) -> Any:
+def nextSeed() -> int:
+    """Of a phantom that the scene does not have yet: pressed again, the sample is another patient."""
+    volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    seeds = [int(value) for value in (node.GetAttribute(SEED) for node in volumes) if value and value.isdecimal()]
+    return max(seeds) + 1 if seeds else PHANTOM_SEED
+
+
+def makePhantom(seed: int | None = None) -> Any:
     """A synthetic abdominal CT with the exact labels of its organs, in the scene; returns the volume.
+
+    Args:
+        seed: says which patient; None for one that the scene does not have yet.
 
     Returns None, with a line in the log, where the packages for it are not installed yet.
     """
@@ -55,12 +72,15 @@ def makePhantom(seed: int = PHANTOM_SEED) -> Any:
     from SwinSSLLib.organs import ORGANS
     from SwinSSLPanel.segmentations import segmentationFromLabels
 
+    seed = nextSeed() if seed is None else seed
+    name = "Phantom" if seed == PHANTOM_SEED else f"Phantom {seed - PHANTOM_SEED + 1}"
     phantom = make_phantom(seed)
-    volume = slicer.util.addVolumeFromArray(phantom.image.array.transpose(2, 1, 0), name="Phantom")
+    volume = slicer.util.addVolumeFromArray(phantom.image.array.transpose(2, 1, 0), name=name)
+    volume.SetAttribute(SEED, str(seed))
     volume.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(phantom.image.ijk_to_ras))
     volume.CreateDefaultDisplayNodes()
     display = volume.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(-175, 250)
-    segmentationFromLabels(phantom.labels.array.transpose(2, 1, 0), volume, ORGANS, "Phantom organs")
+    segmentationFromLabels(phantom.labels.array.transpose(2, 1, 0), volume, ORGANS, f"{name} organs")
     return volume

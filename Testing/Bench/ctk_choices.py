@@ -88,6 +88,18 @@ class ctkCheckableComboBox(StandIn, QtWidgets.QComboBox):
     def checkableModel(self) -> QtCore.QAbstractItemModel:
         return self.model()
 
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        """As CTK paints it: All, None, or the names of what is checked."""
+        if not self.count():
+            super().paintEvent(event)
+            return
+        painter, option = QtWidgets.QStylePainter(self), QtWidgets.QStyleOptionComboBox()
+        self.initStyleOption(option)
+        names = ", ".join(str(index.data()) for index in self.checkedIndexes())
+        option.currentText = "All" if self.allChecked() else names or "None"
+        painter.drawComplexControl(QtWidgets.QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QtWidgets.QStyle.ControlElement.CE_ComboBoxLabel, option)
+
 
 class ctkFittedTextBrowser(StandIn, QtWidgets.QTextBrowser):
     """A text browser as high as its text, of which a part can be folded away."""

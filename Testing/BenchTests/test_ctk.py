@@ -149,6 +149,25 @@ def test_checkable_combo_box(told: list) -> None:
     assert box.noneChecked() and box.checkedIndexes() == ()
 
 
+def test_a_checkable_combo_box_shows_what_is_checked() -> None:
+    box, plain = ctk.ctkCheckableComboBox(), qt.QComboBox()
+    box.resize(200, 30)
+    plain.resize(200, 30)
+    box.addItem("liver")
+    box.addItem("spleen")
+
+    def looks_like(text: str) -> bool:
+        plain.clear()
+        plain.addItem(text)
+        return box.grab().toImage() == plain.grab().toImage()
+
+    assert looks_like("None")
+    box.setCheckState(box.model().index(1, 0), qt.Qt.Checked)
+    assert looks_like("spleen")
+    box.setCheckState(box.model().index(0, 0), qt.Qt.Checked)
+    assert looks_like("All")
+
+
 def test_texts_colours_menus_and_searches(told: list) -> None:
     browser = ctk.ctkFittedTextBrowser()
     browser.setCollapsibleText("first<br>second")

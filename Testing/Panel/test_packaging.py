@@ -55,6 +55,20 @@ def test_the_extension_says_what_it_is():
     assert "add_subdirectory(SwinSSLLib)" in text
 
 
+def test_the_addresses_of_icon_and_screenshots_name_files_of_the_repository():
+    """Whoever browses the catalogue sees them from there: raw addresses of the branch that the entry names."""
+    text = (ROOT / "CMakeLists.txt").read_text()
+    home = re.search(r'EXTENSION_HOMEPAGE "https://github.com/([^"]+)"', text)[1]
+    branch = json.loads(ENTRY.read_text())["scm_revision"]
+    start = f"https://raw.githubusercontent.com/{home}/{branch}/"
+    addresses = re.search(r'EXTENSION_ICONURL "([^"]+)"', text)[1].split()
+    addresses += re.search(r'EXTENSION_SCREENSHOTURLS "([^"]+)"', text)[1].split()
+    assert len(addresses) >= 3
+    for address in addresses:
+        assert address.startswith(start)
+        assert (ROOT / address.removeprefix(start)).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n", address
+
+
 def test_the_catalogue_entry_keeps_the_published_rules():
     """The rules of the schema and of the index's own checks: name, repository, category, line ends."""
     content = ENTRY.read_bytes()

@@ -81,6 +81,7 @@ def test_a_run_from_start_to_end_with_its_curves(a_ready_section):
     section = a_ready_section
     section.ui.startButton.click()
     assert section.context.runner.running
+    assert section.ui.runSelector.currentText == section.watch.folder.name, "a run is listed from its start"
     assert not section.ui.startButton.enabled
     assert waitFor(lambda: state(section) == "finished", 180), section.ui.messageLabel.text
     assert waitFor(lambda: not section.context.runner.running)
@@ -219,6 +220,20 @@ def test_what_is_no_run_is_told(a_section, a_finished_run, tmp_path):
     assert not a_section.attach(tmp_path)
     assert "holds no run" in a_section.ui.messageLabel.text
     assert a_section.watch is None
+
+
+def test_what_a_run_warned_of_is_still_there_when_it_has_finished(a_section, a_finished_run, tmp_path):
+    shutil.copytree(a_finished_run, tmp_path / "copy")
+    events = (tmp_path / "copy" / "events.jsonl").read_text().splitlines()
+    place = next(number for number, line in enumerate(events) if '"finished"' in line)
+    events.insert(place, '{"event": "warning", "message": "The encoder has collapsed."}')
+    (tmp_path / "copy" / "events.jsonl").write_text("\n".join(events) + "\n")
+    assert a_section.attach(tmp_path / "copy")
+    assert waitFor(lambda: state(a_section) == "finished", 10)
+    assert waitFor(lambda: a_section.ui.messageLabel.text == "The encoder has collapsed.", 5)
+    assert a_section.attach(a_finished_run)
+    assert waitFor(lambda: not a_section.ui.messageLabel.visible, 5)
+    a_section.charts.remove()
 
 
 def test_a_run_folder_that_is_deleted_is_told(a_section, a_finished_run, tmp_path):

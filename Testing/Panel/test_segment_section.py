@@ -108,6 +108,7 @@ def test_a_corrected_result_is_handed_to_fine_tuning(a_section, installed):
     press(a_section)
     a_section.ui.learnButton.click()
     assert a_section.words[-1] == f"learn:{volume.GetID()}:{segmentations()[0].GetID()}"
+    assert "handed to Fine-tune" in a_section.ui.messageLabel.text
 
 
 def test_the_time_of_the_next_volume_is_told_from_the_last_one(a_section, installed):

@@ -127,6 +127,7 @@ class PretrainSection(RunSection):
     def onOpened(self) -> None:
         """Another run is followed."""
         self.live.follow(self.watch.run, self.charts)
+        self.fillRuns()
 
     def onNews(self, events: list[dict[str, Any]]) -> None:
         """Curves and previews follow the events."""

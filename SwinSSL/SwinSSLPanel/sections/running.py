@@ -47,7 +47,7 @@ class RunSection(Section):
         self.watch: RunWatch | None = None
         self.mine: Path | None = None
         self.charts: RunCharts | None = None
-        self._memory = ""
+        self._memory = self._warning = ""
         self.ui.startButton.connect("clicked()", self.onStart)
         self.ui.stopButton.connect("clicked()", self.onStop)
         self.ui.resumeButton.connect("clicked()", self.onResume)
@@ -179,7 +179,7 @@ class RunSection(Section):
     def open(self, folder: Path) -> None:
         """Show a run from its beginning."""
         self._unwatch()
-        self._memory = ""
+        self._memory = self._warning = ""
         self.charts = RunCharts(self.chartKinds(), folder.name)
         self.watch = RunWatch(folder, Watcher(self.onEvents, self.onStatus, self.onProblem))
         self.onOpened()
@@ -190,14 +190,17 @@ class RunSection(Section):
         """New events of the run."""
         for event in events:
             if event["event"] == "warning":
-                self.tell(self._named(event.get("message")))
+                self._warning = self._named(event.get("message"))
+                self.tell(self._warning)
             elif event["event"] == "error":
                 log = self.watch.run.log_file if self.watch else None
                 self.tell(self._named(event.get("message")), self._named(event.get("hint")), isError=True, log=log)
-            elif event["event"] in ("started", "finished"):
+            elif event["event"] == "started":
+                self._warning = ""
                 self.tell("")
-                if event["event"] == "finished":
-                    self._clearCopies()
+            elif event["event"] == "finished":
+                self.tell(self._warning)  # whoever comes back after a night shall read it
+                self._clearCopies()
             if event["event"] == "started" and "memory" in event:
                 words = _("about {need:.1f} GiB of memory")
                 self._memory = words.format(need=event["memory"]["needed"] / 2**30)

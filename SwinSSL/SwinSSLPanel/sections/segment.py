@@ -72,8 +72,8 @@ class SegmentSection(Section):
         self.batch = self._shown = None
         self._showRow(None)
         self.ui.batchTable.visible = False
+        self.tell(_("The scene was closed; the segmentation was ended.") if wasBusy else "")
         if wasBusy:
-            self.tell(_("The scene was closed; the segmentation was ended."))
             self.context.announce("job")
 
     def onSceneReady(self) -> None:
@@ -334,3 +334,4 @@ class SegmentSection(Section):
         row = self._shown
         if row is not None and self._segmentationOf(row) is not None:
             self.context.announce(f"learn:{row.volumeID}:{row.segmentationID}")
+            self.tell(_("{name} was handed to Fine-tune; see its list of cases.").format(name=row.name))
