@@ -114,7 +114,18 @@ def test_fine_tuning():
     expected = torch.exp(-(distance**2).sum() / (2 * (0.125 * 96) ** 2))
     assert weights[40, 50, 60] / weights.max() == pytest.approx(float(expected), rel=0.01)
     assert float(weights.min()) == pytest.approx(1e-3)
-    said("at least 0.001", r"\sigma_a = 0.125 \cdot \mathrm{roi}_a", r"\epsilon = 10^{-5}")
+    said("at least 0.001", r"\sigma_a = 0.125 \cdot r_a", r"\epsilon = 10^{-5}")
+
+
+def test_formulas_hold_nothing_that_markdown_takes_for_itself():
+    """A backslash before a sign is Markdown's escape: ``\\,`` would be shown as a comma; ``}_`` may begin italics."""
+    outside_code = re.sub(r"(?s)```.*?```|`[^`\n]*`", "", PAGE)
+    formulas = re.findall(r"(?s)\$\$(.+?)\$\$|\$([^$\n]+)\$", outside_code)
+    assert len([block for block, _ in formulas if block]) == 7
+    for formula in ("".join(pair) for pair in formulas):
+        assert not re.search(r"\\[^A-Za-z\s]|\}_|[*<&]", formula), formula
+        assert not re.search(r"\n\s*[-+=#>\d]", formula), f"{formula}: a line that begins like a list or a heading"
+        assert formula.count("{") == formula.count("}"), formula
 
 
 def test_every_file_and_function_that_is_named_exists():
