@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case, Datalist, audit, read_datalist, split_by_patient
@@ -34,12 +36,15 @@ class Preparation:
         cache: folder of the store; None for the user's own.
         skip_bad: leave unusable files out with a warning instead of refusing the job.
         allow_outside: follow a datalist out of its folder.
+        labelled: learn from so many of the labelled training cases only; None for all. Which ones depends on the seed;
+            with one seed, fewer are always some of more.
     """
 
     data: tuple[Path, ...]
     cache: Path | None = None
     skip_bad: bool = False
     allow_outside: bool = False
+    labelled: int | None = None
 
     def datalist(self, seed: int, validation_share: float) -> Datalist:
         """Read and split what was named.
@@ -48,11 +53,28 @@ class Preparation:
             InputError: nothing usable is there.
         """
         source = self.data[0] if len(self.data) == 1 else self.data
-        return read_datalist(source, seed=seed, validation_share=validation_share, allow_outside=self.allow_outside)
+        listed = read_datalist(source, seed=seed, validation_share=validation_share, allow_outside=self.allow_outside)
+        return listed if self.labelled is None else replace(listed, training=_some(listed, self.labelled, seed))
 
     def store(self) -> Store:
         """The store to use."""
         return Store(self.cache or cache_folder())
+
+
+def _some(listed: Datalist, count: int, seed: int) -> tuple[Case, ...]:
+    """Labelled training cases of ``count`` patients, in the order that the seed gives.
+
+    Raises:
+        InputError: there are not so many.
+    """
+    patients = sorted({case.patient for case in listed.training if case.labels})
+    if not 1 <= count <= len(patients):
+        raise InputError(
+            f"{count} labelled cases to learn from were asked for, but there are {len(patients)}.",
+            "Ask for fewer, or name more in the datalist.",
+        )
+    chosen = {patients[number] for number in np.random.default_rng([seed, 11]).permutation(len(patients))[:count]}
+    return tuple(case for case in listed.training if case.labels and case.patient in chosen)
 
 
 def unlabelled_parts(datalist: Datalist, share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:

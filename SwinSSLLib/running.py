@@ -121,7 +121,7 @@ def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSL
         return error
     if is_shortage(error):
         return MemoryShortage(
-            "The memory is too small for this job.",
+            f"The memory is too small for this job: {_memory_now()}.",
             "Use a smaller batch (--batch), a smaller input.roi, or a smaller network.feature_size; "
             "then resume or start again.",
         )
@@ -134,6 +134,24 @@ def as_user_error(error: BaseException, run: RunFolder | None = None) -> SwinSSL
         f"Something went wrong inside: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
         where,
     )
+
+
+def _memory_now() -> str:
+    """Numbers for whoever ran out of memory outside of a training step, whose needs are known beforehand."""
+    try:
+        import psutil
+        import torch
+
+        from SwinSSLLib.training_memory import free_memory
+
+        used, free = psutil.Process().memory_info().rss, free_memory(torch.device("cpu"))
+    except (MemoryError, ImportError, OSError):  # not even room for that
+        return "nothing more was to be had"
+    words = f"the process holds {used / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free"
+    if torch.cuda.is_initialized():
+        free, total = torch.cuda.mem_get_info()
+        words += f"; on the GPU {free / 2**30:.1f} of {total / 2**30:.1f} GiB are free"
+    return words
 
 
 class _LogOfAnother(logging.FileHandler):

@@ -68,11 +68,13 @@ class Display:
         self._printed = 0.0
 
     def __enter__(self) -> Display:
-        self._bar.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # older Rich ends the line of a bar that it never drew
+            self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""
@@ -162,11 +164,13 @@ class Transfer:
         self._first: int | None = None
 
     def __enter__(self) -> Transfer:
-        self._bar.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # older Rich ends the line of a bar that it never drew
+            self._bar.stop()
 
     def advance(self, done: int, total: int | None) -> None:
         """Show that so many bytes are here."""

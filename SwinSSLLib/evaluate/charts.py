@@ -18,12 +18,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 #: Stand-in colour of the drawing, and the variable of report.css that takes its place.
-INK, MUTED, GRID, FIRST, SECOND, GOOD, BAD = (
-    "#010203", "#020304", "#030405", "#040506", "#050607", "#060708", "#070809",
+INK, MUTED, GRID, FIRST, SECOND, GOOD, BAD, THIRD, FOURTH = (
+    "#010203", "#020304", "#030405", "#040506", "#050607", "#060708", "#070809", "#08090a", "#090a0b",
 )  # fmt: skip
 _VARIABLES = {
     INK: "--ink", MUTED: "--muted", GRID: "--grid", FIRST: "--first", SECOND: "--second", GOOD: "--good", BAD: "--bad",
+    THIRD: "--third", FOURTH: "--fourth",
 }  # fmt: skip
+#: Colours of lines in a chart of several; dashes tell more of them apart.
+LINE_COLOURS = (FIRST, SECOND, THIRD, FOURTH)
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -44,6 +47,11 @@ _STYLE = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
+
+
+def variable_of(colour: str) -> str:
+    """The variable of report.css that a stand-in colour becomes."""
+    return _VARIABLES[colour]
 
 
 @dataclass(frozen=True)
@@ -156,11 +164,63 @@ def paired_svg(arms: Mapping[str, Sequence[float]], unit: str = "mean Dice") -> 
         return svg(figure, f"{unit} by seed. {listing}")
 
 
-def dumbbell_svg(rows: Mapping[str, tuple[float, float]]) -> str:
-    """One line an organ from the first arm's Dice to the second's.
+def levels_svg(
+    lines: Mapping[str, Mapping[int, tuple[float, float, float]]],
+    *,
+    across: str = "labelled CTs learned from",
+    up: str = "mean Dice",
+    differences: bool = False,
+) -> str:
+    """Lines over doubling numbers, each point with its interval.
+
+    Args:
+        lines: mean, low and high by number, by name of the line.
+        across: name of the horizontal axis.
+        up: name of the vertical axis.
+        differences: draw the line at 0, and leave the first colour to what is not drawn, the baseline.
+    """
+    with matplotlib.rc_context(_STYLE):
+        figure, axes = _new(5.4, 3.2)
+        draw_levels(axes, lines, LINE_COLOURS, first=int(differences))
+        if differences:
+            axes.axhline(0, color=MUTED, lw=1.1, ls=(0, (4, 3)))
+        axes.set_xlabel(across, fontsize=8)
+        axes.set_ylabel(up)
+        told = "; ".join(
+            f"{name}: {', '.join(f'{count}: {level[0]:.3f}' for count, level in points.items())}"
+            for name, points in lines.items()
+        )
+        return svg(figure, f"{up} by {across}. {told}")
+
+
+def draw_levels(
+    axes: Axes, lines: Mapping[str, Mapping[int, tuple[float, float, float]]], colours: Sequence[str], first: int = 0
+) -> None:
+    """The lines of :func:`levels_svg` in axes of any figure; points of one number stand a little apart."""
+    counts = sorted({count for points in lines.values() for count in points})
+    for order, (name, points) in enumerate(lines.items(), start=first):
+        aside = 2 ** (0.06 * (order - first - (len(lines) - 1) / 2))
+        places = [count * aside for count in points]
+        means = [level[0] for level in points.values()]
+        below = [level[0] - level[1] for level in points.values()]
+        above = [level[2] - level[0] for level in points.values()]
+        colour, dashed = colours[order % len(colours)], order >= len(colours)
+        axes.errorbar(
+            places, means, yerr=(below, above), color=colour, lw=1.7, elinewidth=1.0, capsize=2, marker="o", ms=4,
+            ls="--" if dashed else "-", label=name,
+        )  # fmt: skip
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.margins(x=0.08, y=0.1)
+
+
+def dumbbell_svg(rows: Mapping[str, tuple[float, float]], unit: str = "Dice") -> str:
+    """One line an organ from the first arm's value to the second's.
 
     Args:
         rows: two values of 0..1 by organ.
+        unit: name of the horizontal axis.
     """
     with matplotlib.rc_context({**_STYLE, "axes.grid.axis": "x"}):
         figure, axes = _new(5.2, 0.6 + 0.24 * len(rows))
@@ -172,9 +232,9 @@ def dumbbell_svg(rows: Mapping[str, tuple[float, float]]) -> str:
         axes.set_yticks(range(len(rows)), list(rows), color=INK)
         axes.invert_yaxis()
         axes.set_xlim(-0.02, 1.02)
-        axes.set_xlabel("Dice")
+        axes.set_xlabel(unit)
         listing = "; ".join(f"{organ} {a:.2f} and {b:.2f}" for organ, (a, b) in rows.items())
-        return svg(figure, f"Dice by organ in the first and the second arm: {listing}")
+        return svg(figure, f"{unit} by organ in the first and the second arm: {listing}")
 
 
 def svg(figure: Figure, description: str) -> str:

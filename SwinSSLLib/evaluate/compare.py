@@ -1,13 +1,16 @@
-"""Does pre-training help? Fine-tuning from scratch against fine-tuning from a model: same splits, same seeds.
+"""Does pre-training help? Fine-tuning from scratch against fine-tuning from models: same splits, seeds and budget.
 
-Every pair of runs differs in one thing, the start of the encoder. Both are tested on whole CTs in their own
-geometry, through the same pipeline that segments for users.
+Paired runs differ in one thing, the start of the encoder. All are tested on whole CTs in their own geometry, through
+the same pipeline that segments for users. With several numbers of labelled cases this is the study of the paper's
+section 4.4 (figure 8): how much pre-training is worth when labels are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +20,15 @@ from SwinSSLLib import atomic
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case
 from SwinSSLLib.data.labelmaps import read_label_map
+from SwinSSLLib.data.store import Entry, Recipe
 from SwinSSLLib.data.volumes import read_volume
 from SwinSSLLib.errors import InputError, SwinSSLError
-from SwinSSLLib.evaluate.metrics import OrganScore, evaluate, mean_of
+from SwinSSLLib.evaluate.comparison import SCRATCH, Comparison, Study
+from SwinSSLLib.evaluate.metrics import evaluate
+from SwinSSLLib.evaluate.probe import Probe, build_encoder_of, probe
+from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.jobs import Job, finetune_job
-from SwinSSLLib.models import load_model
+from SwinSSLLib.models import load_model, read_card
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.preparing import Preparation
 from SwinSSLLib.reporting import Sink
@@ -30,128 +37,157 @@ from SwinSSLLib.segment.pipeline import Options, load_network, segment_volume
 from SwinSSLLib.settings import FinetuneSettings
 from SwinSSLLib.validation import to_dict
 
-ARMS = ("scratch", "pretrained")
-_RESAMPLES = 10_000
+#: The name of the single arm where only one model is compared.
+PRETRAINED = "pretrained"
+#: Stands in the path of a model for the seed of the pair, where every seed has a pre-training of its own.
+SEED = "{seed}"
+#: File in a run folder that keeps its test scores.
+_SCORES = "test-scores.json"
+#: A probe learns from so many labelled CTs at most.
+_PROBED = 16
+
+#: Dice of each organ by its id as text, None where the case has it not.
+CaseScores = dict[str, float | None]
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Dice of paired runs on the same cases.
+class Question:
+    """What is to be compared.
 
     Attributes:
-        seeds: of the pairs.
-        cases: tested cases.
-        dice: by arm, [seed][case], mean over the organs that the case has.
-        organs: by arm and organ, mean over seeds and cases.
-        independent: whether no choice was made by the tested cases.
+        inits: models by name of the arm; ``{seed}`` in a path stands for the seed of the pair.
+        labelled: numbers of labelled cases to learn from; empty for all.
+        seeds: how many pairs of runs.
+        test: datalist of labelled cases that nothing is chosen by; None tests on the validation cases.
+        probing: whether a linear probe of each encoder is made, too.
+        names: whether cases are called by their names in the result.
+        runs: where the runs lie; None for the folder of the result.
     """
 
-    seeds: tuple[int, ...]
-    cases: tuple[str, ...]
-    dice: dict[str, list[list[float]]]
-    organs: dict[str, dict[str, float]]
-    independent: bool
+    inits: Mapping[str, Path]
+    labelled: tuple[int, ...] = ()
+    seeds: int = 3
+    test: Path | None = None
+    probing: bool = True
+    names: bool = False
+    runs: Path | None = None
 
-    @property
-    def difference(self) -> float:
-        """Mean Dice of pre-trained minus scratch."""
-        return float(self._differences().mean())
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95 % bootstrap interval of the difference; seeds and cases are drawn anew, pairs stay together."""
-        differences = self._differences()
-        random = np.random.default_rng(0)
-        seeds = random.integers(len(differences), size=(_RESAMPLES, len(differences), 1))
-        cases = random.integers(differences.shape[1], size=(_RESAMPLES, 1, differences.shape[1]))
-        low, high = np.quantile(differences[seeds, cases].mean(axis=(1, 2)), (0.025, 0.975))
-        return float(low), float(high)
-
-    @property
-    def more_than_noise(self) -> bool:
-        """Whether the interval leaves 0 out; with a single seed or case nothing can be said."""
-        low, high = self.interval
-        return min(self._differences().shape) > 1 and (low > 0 or high < 0)
-
-    def sentence(self) -> str:
-        """The result in words."""
-        scratch, pretrained = (float(np.mean(self.dice[arm])) for arm in ARMS)
-        low, high = self.interval
-        if min(self._differences().shape) < 2:
-            verdict = "one seed or one case says nothing about noise"
-        elif self.more_than_noise:
-            verdict = "more than noise: pre-training " + ("helps" if self.difference > 0 else "harms") + " here"
-        else:
-            verdict = "not more than noise"
-        caveat = "" if self.independent else " The models were chosen by the tested cases, in both arms alike."
-        pairs = f"{len(self.seeds)} seeds × {len(self.cases)} cases"
-        return (
-            f"Mean Dice {scratch:.3f} from scratch, {pretrained:.3f} from pre-training; "
-            f"difference {self.difference:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, {pairs}): {verdict}.{caveat}"
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            **asdict(self),
-            "difference": self.difference,
-            "interval": list(self.interval),
-            "more_than_noise": self.more_than_noise,
-            "sentence": self.sentence(),
-        }
-
-    def _differences(self) -> np.ndarray:
-        return np.asarray(self.dice["pretrained"]) - np.asarray(self.dice["scratch"])
+    def start_of(self, arm: str, seed: int) -> Path | None:
+        """The model that a run starts from."""
+        return None if arm == SCRATCH else Path(str(self.inits[arm]).replace(SEED, str(seed)))
 
 
 def compare(
     preparation: Preparation,
     settings: FinetuneSettings,
-    init: Path,
+    question: Question,
     out: Path,
     *,
-    seeds: int = 3,
-    test: Path | None = None,
-    names: bool = False,
     sinks: Sequence[Sink] = (),
     control: Control | None = None,
-) -> Comparison:
-    """Fine-tune twice for each seed, test both, and write comparison.json and report.html to ``out``.
+) -> Study:
+    """Fine-tune from every start for each seed and number of labelled cases, and test all on the same CTs.
 
-    Finished runs in ``out`` are used again, so a comparison that was stopped goes on where it was.
+    comparison.json and report.html in ``out`` are written anew after every seed. Finished runs are used again, so a
+    comparison that was stopped goes on where it was, and more seeds, numbers or models can be asked for later.
 
     Raises:
         InputError: no labelled cases to test on, or the data cannot be used.
+        SwinSSLError: it was stopped.
     """
-    control = control or Control()
-    numbers = tuple(settings.training.seed + number for number in range(seeds))
-    listed = preparation.datalist(settings.training.seed, settings.validation_share)
-    tested = _labelled(replace(preparation, data=(test,)), settings) if test else listed.validation
-    if not tested:
-        raise InputError(
-            "There is no labelled case to test on.", "Name some with --test, or as validation in the datalist."
-        )
-    scores: dict[str, list[list[list[OrganScore]]]] = {arm: [] for arm in ARMS}
-    for seed in numbers:
-        seeded = replace(settings, training=replace(settings.training, seed=seed))
-        for arm in ARMS:
-            start = init if arm == "pretrained" else None
-            job = Job(out / f"{arm}-{seed}", preparation, start, names=names)
-            _fine_tune(job, seeded, sinks, control)
-            scores[arm].append(_test(job.out, tested))
-    # In the order of the datalist; who shares the report shares no names with it.
-    called = [case.name if names else f"test CT {number}" for number, case in enumerate(tested, start=1)]
-    comparison = _summary(numbers, called, scores, independent=test is not None)
-    atomic.write_json(out / "comparison.json", {**comparison.to_dict(), "settings": to_dict(settings)})
-    from SwinSSLLib.evaluate.report_comparison import write_comparison
-
-    write_comparison(comparison, out / "report.html")
-    return comparison
+    work = _Work(preparation, settings, question, out, sinks, control or Control())
+    numbers = [settings.training.seed + number for number in range(question.seeds)]
+    for arm in question.inits:
+        for seed in numbers:  # a missing model is told now and not after hours
+            find_model(question.start_of(arm, seed) or Path())
+    results: dict[int, dict[str, list[list[CaseScores]]]] = {}
+    probes: dict[str, list[Probe]] = {}
+    for done, seed in enumerate(numbers, start=1):
+        for count in work.counts(seed):
+            for arm in work.arms:
+                results.setdefault(count, {}).setdefault(arm, []).append(work.scores_of(arm, count, seed))
+        if question.probing:
+            for arm in work.arms:
+                probes.setdefault(arm, []).append(work.probe_of(arm, seed))
+        study = _study(tuple(numbers[:done]), work.called(), results, probes, independent=question.test is not None)
+        atomic.write_json(out / "comparison.json", {**study.to_dict(), "settings": to_dict(settings)})
+        _write_report(study, out)
+    return study
 
 
-def _labelled(preparation: Preparation, settings: FinetuneSettings) -> tuple[Case, ...]:
-    listed = preparation.datalist(settings.training.seed, 0.0)
-    return tuple(case for case in (*listed.training, *listed.validation) if case.labels)
+@dataclass
+class _Work:
+    """The runs of a comparison."""
+
+    preparation: Preparation
+    settings: FinetuneSettings
+    question: Question
+    out: Path
+    sinks: Sequence[Sink]
+    control: Control
+    tested: tuple[Case, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings, test = self.settings, self.question.test
+        if test:
+            listed = replace(self.preparation, data=(test,)).datalist(settings.training.seed, 0.0)
+            self.tested = tuple(case for case in (*listed.training, *listed.validation) if case.labels)
+        else:
+            self.tested = self.preparation.datalist(settings.training.seed, settings.validation_share).validation
+        if not self.tested:
+            raise InputError(
+                "There is no labelled case to test on.", "Name some with --test, or as validation in the datalist."
+            )
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        return (SCRATCH, *self.question.inits)
+
+    def called(self) -> list[str]:
+        """The tested cases in the order of the datalist; who shares the report shares no names with it."""
+        return [case.name if self.question.names else f"test CT {n}" for n, case in enumerate(self.tested, start=1)]
+
+    def counts(self, seed: int) -> tuple[int, ...]:
+        """Numbers of labelled cases to learn from; all of them in a split unless asked for."""
+        if self.question.labelled:
+            return tuple(sorted(self.question.labelled))
+        return (sum(bool(case.labels) for case in self._learned(seed)),)
+
+    def _learned(self, seed: int) -> tuple[Case, ...]:
+        return self.preparation.datalist(seed, self.settings.validation_share).training
+
+    def scores_of(self, arm: str, count: int, seed: int) -> list[CaseScores]:
+        """Train and test one run, unless that was done."""
+        limited = bool(self.question.labelled)
+        name = f"{arm}-{count}-{seed}" if limited else f"{arm}-{seed}"
+        preparation = replace(self.preparation, labelled=count) if limited else self.preparation
+        folder = (self.question.runs or self.out) / name
+        settings = replace(self.settings, training=replace(self.settings.training, seed=seed))
+        job = Job(folder, preparation, self.question.start_of(arm, seed), names=self.question.names)
+        _fine_tune(job, settings, self.sinks, self.control)
+        return _test(folder, self.tested, Options(overlap=settings.overlap))
+
+    def probe_of(self, arm: str, seed: int) -> Probe:
+        """What a linear layer reads from the encoder that an arm starts with; remembered beside the runs."""
+        start, settings = self.question.start_of(arm, seed), self.settings
+        most = max(self.question.labelled, default=_PROBED)
+        learned = [case for case in self._learned(seed) if case.labels][: min(most, _PROBED)]
+        model = find_model(start) if start else None
+        file = (self.question.runs or self.out) / f"probe-{arm}-{seed}.json"
+        weights = model.card["sha256"] if model else "untrained"
+        key = _key(weights, (*learned, *self.tested), (to_dict(settings.network), to_dict(settings.input)))
+        known = _remembered(file)
+        if known.get("key") == key:
+            return Probe.from_dict(known["probe"])
+        encoder = build_encoder_of(settings.network, model.state if model else None, source=str(start), seed=seed)
+        entries = self._entries(learned), self._entries(self.tested)
+        found = probe(encoder, settings.input, *entries, device=Options().torch_device(), seed=seed)
+        atomic.write_json(file, {"key": key, "probe": found.to_dict()})
+        return found
+
+    def _entries(self, cases: Iterable[Case]) -> list[Entry]:
+        store, recipe = self.preparation.store(), Recipe(self.settings.input.spacing)
+        return [store.add(case.image, recipe, labels=case.labels) for case in cases]
 
 
 def _fine_tune(job: Job, settings: FinetuneSettings, sinks: Sequence[Sink], control: Control) -> None:
@@ -168,30 +204,73 @@ def _fine_tune(job: Job, settings: FinetuneSettings, sinks: Sequence[Sink], cont
         )
 
 
-def _test(run: Path, cases: Sequence[Case]) -> list[list[OrganScore]]:
-    """Segment every case with the run's model and score it against its labels."""
-    model, options = load_model(run), Options()
+def _test(run: Path, cases: Sequence[Case], options: Options) -> list[CaseScores]:
+    """Segment every case with the run's model and score it against its labels; remembered beside the run."""
+    key = _key(read_card(run)["sha256"], cases, options)
+    known = _remembered(run / _SCORES)
+    if known.get("key") == key:
+        found: list[CaseScores] = known["dice"]
+        return found
+    model = load_model(run)
     network = load_network(model, options)
-    result = []
+    result: list[CaseScores] = []
     for case in cases:
         assert case.labels is not None
         volume = read_volume(case.image)
         labels = segment_volume(volume, model.card, network, options).labels
-        result.append(evaluate(labels, read_label_map(case.labels, volume)))
+        scores = evaluate(labels, read_label_map(case.labels, volume))
+        result.append({str(score.id): None if score.state == "absent" else score.dice for score in scores})
+    atomic.write_json(run / _SCORES, {"key": key, "dice": result})
     return result
 
 
-def _summary(
-    seeds: tuple[int, ...], cases: Sequence[str], scores: dict[str, list[list[list[OrganScore]]]], *, independent: bool
-) -> Comparison:
-    dice = {
-        arm: [[mean_of(case).dice or 0.0 for case in by_case] for by_case in by_seed] for arm, by_seed in scores.items()
-    }
-    organs: dict[str, dict[str, float]] = {arm: {} for arm in ARMS}
-    for arm, by_seed in scores.items():
-        flat = [score for by_case in by_seed for case in by_case for score in case if score.dice is not None]
-        for organ in ORGANS:
-            values = [score.dice for score in flat if score.id == organ.id and score.dice is not None]
-            if values:
-                organs[arm][organ.name] = float(np.mean(values))
-    return Comparison(seeds, tuple(cases), dice, organs, independent)
+def _key(weights: str, cases: Sequence[Case], how: object) -> str:
+    """Changes with the weights, with any file that is tested on, and with how it is tested; tells no names."""
+    files = [(path.absolute(), path.stat()) for case in cases for path in (case.image, case.labels) if path]
+    parts = [weights, repr(how), *(f"{path} {stat.st_size} {stat.st_mtime_ns}" for path, stat in files)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _remembered(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _study(
+    seeds: tuple[int, ...],
+    cases: Sequence[str],
+    results: Mapping[int, Mapping[str, list[list[CaseScores]]]],
+    probes: Mapping[str, list[Probe]],
+    *,
+    independent: bool,
+) -> Study:
+    comparisons = {}
+    for count, by_arm in results.items():
+        dice = {arm: [[_mean(case) for case in by_case] for by_case in by_seed] for arm, by_seed in by_arm.items()}
+        organs = {arm: _by_organ(case for by_case in by_seed for case in by_case) for arm, by_seed in by_arm.items()}
+        comparisons[count] = Comparison(seeds, tuple(cases), dice, organs, independent)
+    accuracies = {arm: [each.balanced_accuracy for each in found] for arm, found in probes.items()}
+    chance = next((found[0].chance for found in probes.values()), None)
+    return Study(comparisons, accuracies, chance)
+
+
+def _mean(case: CaseScores) -> float:
+    """Mean Dice over the organs that the case has, or that were found though it has them not."""
+    there = [dice for dice in case.values() if dice is not None]
+    return float(np.mean(there)) if there else 0.0
+
+
+def _by_organ(cases: Iterable[CaseScores]) -> dict[str, float]:
+    every = list(cases)
+    found = {organ.name: [case[str(organ.id)] for case in every] for organ in ORGANS}
+    there = {name: [dice for dice in values if dice is not None] for name, values in found.items()}
+    return {name: float(np.mean(values)) for name, values in there.items() if values}
+
+
+def _write_report(study: Study, out: Path) -> None:
+    from SwinSSLLib.evaluate.report_comparison import write_comparison
+
+    write_comparison(study, out / "report.html")

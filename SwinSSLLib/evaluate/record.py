@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from SwinSSLLib.runs import Event, RunFolder
 log = logging.getLogger(__name__)
 
 Points = dict[int, float]
+
+#: What a linear probe of the run's encoder found, where somebody asked (``swinssl probe``).
+PROBE_FILE = "probe.json"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ class Record:
             if isinstance(name, str) and isinstance(step, int) and number is not None:
                 found.setdefault(name, {})[step] = number
         return found
+
+    @cached_property
+    def probe(self) -> dict[str, Any]:
+        """What the linear probe found; empty if nobody asked."""
+        try:
+            content = json.loads((self.run.path / PROBE_FILE).read_text(encoding="utf-8"))
+            _ = content["model"]["recall"], content["random"]["recall"], content["sentence"]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return {}
+        return dict(content)
 
     @cached_property
     def chance(self) -> dict[str, float]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from SwinSSLLib.evaluate.html import Html, image, join, missing, section, tag, text
+from SwinSSLLib.evaluate.charts import dumbbell_svg
+from SwinSSLLib.evaluate.html import Html, image, join, missing, number, section, table, tag, text
 from SwinSSLLib.evaluate.pictures import PLANES, cut
 from SwinSSLLib.evaluate.record import Record
 from SwinSSLLib.evaluate.report_parts import LINES, curve_card, legend
@@ -29,15 +31,28 @@ _MOST_SHOWN = 4
 def pretrain_sections(record: Record) -> list[Html]:
     """All sections that belong to pre-training."""
     shown = _first_and_last(record)
-    return [_curves(record), _reconstructions(shown, record), _rotation(shown, record), _similarity(shown)]
+    parts = [_curves(record), _reconstructions(shown, record), _rotation(shown, record), _similarity(shown)]
+    return [*parts, *([_probe(record.probe)] if record.probe else [])]
+
+
+def _probe(found: dict[str, Any]) -> Html:
+    """What a linear layer reads from the encoder, beside an untrained one."""
+    random, model = found["random"]["recall"], found["model"]["recall"]
+    both = {organ: (random[organ], value) for organ, value in model.items() if organ in random}
+    rows = [[organ, number(before), number(after)] for organ, (before, after) in both.items()]
+    marks = (("", "background:var(--first)", "untrained"), ("", "background:var(--second)", "pre-trained"))
+    chart = tag("div", tag("h3", "Share of tokens told right"), Html(dumbbell_svg(both, "recall")), class_="card")
+    listing = tag("div", table(["", "untrained", "pre-trained"], rows), class_="card")
+    grid = tag("div", chart, listing, class_="grid two")
+    return section("Linear probe", legend(*marks), grid, lead=found["sentence"])
 
 
 def _first_and_last(record: Record) -> list[dict[str, np.ndarray]]:
     """The first and the last preview that can be read; only these, for a long run has gigabytes of them."""
     files = record.run.preview_files()
-    for number, file in enumerate(files):
+    for place, file in enumerate(files):
         if first := record.preview(file):
-            later = (arrays for file in reversed(files[number + 1 :]) if (arrays := record.preview(file)))
+            later = (arrays for file in reversed(files[place + 1 :]) if (arrays := record.preview(file)))
             return [first, *([last] if (last := next(later, None)) else [])]
     return []
 

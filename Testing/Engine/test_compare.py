@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from conftest import TINY_FINETUNE
 from scipy.stats import norm
 
-from SwinSSLLib.errors import InputError
-from SwinSSLLib.evaluate.compare import Comparison, compare
+from SwinSSLLib.cli import main as swinssl
+from SwinSSLLib.control import Control
+from SwinSSLLib.errors import InputError, SwinSSLError
+from SwinSSLLib.evaluate.compare import Question, compare
+from SwinSSLLib.evaluate.comparison import Comparison, Study, bootstrap
 from SwinSSLLib.preparing import Preparation
 from SwinSSLLib.presets import finetune_settings
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.validation import merged
+
+ONE_STEP = finetune_settings("quick", merged(TINY_FINETUNE, {"training": {"steps": 1}}))
 
 
 def a_comparison(gain: float, noise: float, seeds: int = 4, cases: int = 10) -> Comparison:
@@ -33,33 +40,56 @@ def a_comparison(gain: float, noise: float, seeds: int = 4, cases: int = 10) -> 
 def test_a_difference_is_told_from_noise(gain, words):
     comparison = a_comparison(gain, noise=0.02)
     assert words in comparison.sentence()
-    low, high = comparison.interval
-    assert low < comparison.difference < high
-    assert comparison.more_than_noise == (gain != 0)
+    difference = comparison.difference("pretrained")
+    assert difference.low < difference.mean < difference.high
+    assert comparison.more_than_noise("pretrained") == (gain != 0)
 
 
 def test_the_interval_is_as_wide_as_theory_says():
     """Noise of its own in every pair: the interval of the mean is about that of a normal distribution."""
-    comparison = a_comparison(0.0, noise=0.05, seeds=12, cases=12)
-    low, high = comparison.interval
+    difference = a_comparison(0.0, noise=0.05, seeds=12, cases=12).difference("pretrained")
     independent = 2 * norm.ppf(0.975) * 0.05 / 12
-    assert independent < high - low < 2.5 * independent  # drawing rows and columns anew is the cautious way
+    # Drawing rows and columns anew is the cautious way.
+    assert independent < difference.high - difference.low < 2.5 * independent
+
+
+def test_the_bootstrap_is_that_of_drawn_rows_and_columns():
+    """Counts of draws times values, against indices drawn one by one."""
+    values = np.random.default_rng(3).normal(0.1, 0.05, (5, 16))
+    random = np.random.default_rng(1)
+    means = [values[np.ix_(random.integers(5, size=5), random.integers(16, size=16))].mean() for _ in range(20_000)]
+    found = bootstrap(values)
+    assert found.mean == pytest.approx(values.mean())
+    assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=1.5e-3)
 
 
 def test_one_seed_or_one_case_says_nothing():
     for seeds, cases in ((1, 10), (10, 1)):
         comparison = a_comparison(0.5, noise=0.01, seeds=seeds, cases=cases)
-        assert not comparison.more_than_noise
+        assert not comparison.more_than_noise("pretrained")
         assert "says nothing about noise" in comparison.sentence()
 
 
+def test_what_pre_training_saves():
+    """Dice 0.3, 0.5, 0.6 from scratch: 0.45 with one labelled case is worth the second one, 0.7 more than all four."""
+
+    def study(*pretrained: float) -> Study:
+        values = zip((1, 2, 4), (0.3, 0.5, 0.6), pretrained, strict=True)
+        return Study(
+            {count: Comparison((0,), ("x",), {"scratch": [[a]], "p": [[b]]}, {}, True) for count, a, b in values}
+        )
+
+    assert study(0.45, 0.55, 0.6).saved("p") == "p with 1 labelled reaches 0.450; scratch needs 2"
+    assert study(0.7, 0.7, 0.7).saved("p") == "p with 1 labelled reaches more (0.700) than scratch with 4"
+    assert study(0.3, 0.5, 0.9).saved("p") is None
+
+
 def test_pairs_differ_in_the_start_of_the_encoder_only(tmp_path, a_cohort, a_pretrained_run):
-    settings = finetune_settings("quick", merged(TINY_FINETUNE, {"training": {"steps": 1}}))
-    preparation = Preparation((a_cohort,))
-    comparison = compare(preparation, settings, a_pretrained_run, tmp_path, seeds=2)
-    assert np.shape(comparison.dice["scratch"]) == np.shape(comparison.dice["pretrained"]) == (2, 1)
+    preparation, question = Preparation((a_cohort,)), Question({"pretrained": a_pretrained_run}, seeds=1)
+    comparison = compare(preparation, ONE_STEP, question, tmp_path).last
+    assert np.shape(comparison.dice["scratch"]) == np.shape(comparison.dice["pretrained"]) == (1, 1)
     assert not comparison.independent
-    for seed in (0, 1):
+    for seed in (0,):
         scratch, pretrained = (RunFolder(tmp_path / f"{arm}-{seed}").job() for arm in ("scratch", "pretrained"))
         assert scratch["settings"] == pretrained["settings"]
         assert scratch["inputs"] == pretrained["inputs"]
@@ -67,15 +97,78 @@ def test_pairs_differ_in_the_start_of_the_encoder_only(tmp_path, a_cohort, a_pre
         assert scratch["settings"]["training"]["seed"] == seed
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["dice"] == comparison.dice
+    assert written["probe"]["chance"] < 0.5
     assert comparison.sentence().split(";")[0] in (tmp_path / "report.html").read_text()
     before = (tmp_path / "scratch-0" / "events.jsonl").stat().st_mtime_ns
-    again = compare(preparation, settings, a_pretrained_run, tmp_path, seeds=2, test=a_cohort)
+    again = compare(preparation, ONE_STEP, replace(question, test=a_cohort, probing=False), tmp_path).last
     assert (tmp_path / "scratch-0" / "events.jsonl").stat().st_mtime_ns == before  # finished runs are used again
     assert again.independent
     assert len(again.cases) == 3
 
 
+def test_fewer_labelled_cases_are_some_of_more(a_cohort):
+    def learned(count: int | None, seed: int) -> list[str]:
+        return [case.name for case in Preparation((a_cohort,), labelled=count).datalist(seed, 0.2).training]
+
+    assert len(learned(None, 0)) == len(learned(2, 0)) == 2
+    assert {learned(1, seed)[0] for seed in range(8)} == set(learned(2, 0)), "each seed draws its own"
+    validation = Preparation((a_cohort,), labelled=1).datalist(0, 0.2).validation
+    assert validation == Preparation((a_cohort,)).datalist(0, 0.2).validation
+    with pytest.raises(InputError, match=r"3 labelled cases .* there are 2"):
+        learned(3, 0)
+
+
+def test_a_curve_over_labelled_cases_goes_on_where_it_was_stopped(tmp_path, a_cohort, a_pretrained_run):
+    """Each seed with a model of its own; stopped after the first seed, whose result is there."""
+    for seed in (0, 1):
+        (tmp_path / f"own-{seed}").symlink_to(a_pretrained_run)
+    question = Question({"own": tmp_path / "own-{seed}"}, (1,), seeds=2, runs=tmp_path / "runs")
+    control = StopAfterRuns(2)
+    with pytest.raises(SwinSSLError, match="topped"):
+        compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out", sinks=(control.see,), control=control)
+    assert Study.from_dict(json.loads((tmp_path / "out" / "comparison.json").read_text())).last.seeds == (0,)
+    before = (tmp_path / "runs" / "own-1-0" / "test-scores.json").stat().st_mtime_ns
+    study = compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out")
+    assert (tmp_path / "runs" / "own-1-0" / "test-scores.json").stat().st_mtime_ns == before  # nor tested again
+    assert (study.counts, study.arms, study.last.seeds) == ((1,), ("scratch", "own"), (0, 1))
+    job = RunFolder(tmp_path / "runs" / "own-1-1").job()
+    assert (Path(job["init"]).name, len(job["inputs"])) == ("own-1", 2)  # one to learn from, one to validate on
+    assert study.probes["own"][0] != study.probes["scratch"][0]
+
+
+class StopAfterRuns(Control):
+    """Lets so many runs come to their end, and stops the next one."""
+
+    def __init__(self, runs: int) -> None:
+        super().__init__()
+        self.runs = runs
+
+    def see(self, event: dict[str, Any]) -> None:
+        self.runs -= event["event"] == "finished"
+
+    @property
+    def stop(self) -> bool:
+        return self.runs <= 0
+
+
 def test_nothing_to_test_on(tmp_path, a_cohort, a_pretrained_run):
-    settings = finetune_settings("quick", merged(TINY_FINETUNE, {"training": {"steps": 1}}))
+    question = Question({"pretrained": a_pretrained_run}, test=a_cohort / "images")
     with pytest.raises(InputError, match="no labelled case"):
-        compare(Preparation((a_cohort / "images",)), settings, a_pretrained_run, tmp_path, test=a_cohort / "images")
+        compare(Preparation((a_cohort / "images",)), ONE_STEP, question, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("inits", "words"),
+    [(["a=RUN", "a=RUN"], "Two starts are called a"), (["scratch=RUN"], "No model may be called scratch")],
+)
+def test_names_of_arms(inits, words, tmp_path, a_cohort, a_pretrained_run, capsys):
+    words_of = [part for init in inits for part in ("--init", init.replace("RUN", str(a_pretrained_run)))]
+    assert swinssl(["compare", "-d", str(a_cohort), "-o", str(tmp_path / "c"), *words_of]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_missing_model_is_told_before_hours_of_training(tmp_path, a_cohort):
+    question = Question({"own": tmp_path / "own-{seed}"})
+    with pytest.raises(InputError, match="own-0"):
+        compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -14,7 +15,7 @@ from matplotlib.image import imread
 from SwinSSLLib.data.geometry import RAS_DIRECTION, Volume
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.evaluate.charts import FIRST, Curve, Series, curve_svg
-from SwinSSLLib.evaluate.compare import Comparison
+from SwinSSLLib.evaluate.comparison import Comparison, Study
 from SwinSSLLib.evaluate.pictures import busiest, colour_over, cut, data_uri, overlay_figure
 from SwinSSLLib.evaluate.record import Record
 from SwinSSLLib.evaluate.report import duration, write_report
@@ -234,10 +235,43 @@ def test_a_comparison_report_tells_pairs_organs_and_verdict(tmp_path):
     scratch, pretrained = [[0.60, 0.70], [0.50, 0.72]], [[0.66, 0.75], [0.61, 0.79]]
     organs = {"scratch": {"liver": 0.8, "spleen": 0.5}, "pretrained": {"liver": 0.78, "spleen": 0.7}}
     comparison = Comparison((3, 4), ("x", "y"), {"scratch": scratch, "pretrained": pretrained}, organs, True)
-    page = Page(write_comparison(comparison, tmp_path / "c.html"))
+    page = Page(write_comparison(Study({6: comparison}), tmp_path / "c.html"))
     check_self_contained(page)
     for words in (comparison.sentence(), "seed 3", "0.650", "0.705", "+0.055", "liver", "−0.020", "+0.200", "0.630"):
         assert words in page.text, words
+    assert "When labels are few" not in page.text
+    assert "Linear probe" not in page.text
+
+
+def test_a_study_report_has_curves_over_the_labelled_cases_and_the_probe(tmp_path):
+    def of(count: int) -> Comparison:
+        arms = {"scratch": 0.1 * count, "on 8": 0.1 * count + 0.03, "on 64": 0.1 * count + 0.11}
+        dice = {arm: [[value, value + 0.01], [value + 0.02, value]] for arm, value in arms.items()}
+        return Comparison((3, 4), ("x", "y"), dice, {arm: {"liver": value} for arm, value in arms.items()}, True)
+
+    probes = {"scratch": [0.2, 0.21], "on 8": [0.3, 0.31], "on 64": [0.5, 0.54]}
+    study = Study({count: of(count) for count in (1, 2, 4)}, probes, 1 / 14)
+    page = Page(write_comparison(study, tmp_path / "c.html"))
+    check_self_contained(page)
+    for words in ("When labels are few", "0.218 +0.110 (+0.110 to +0.110)", "untrained", "0.520", "reaches 0.071"):
+        assert words in page.text.replace("  ", " "), words
+    assert "on 64 with 1 labelled reaches 0.218; scratch needs 4" in page.text
+    again = Study.from_dict(json.loads(json.dumps(study.to_dict())))
+    assert again.sentences() == study.sentences()
+
+
+def test_a_probe_of_a_run_stands_in_its_report(tmp_path, a_pretrained_run):
+    run = tmp_path / "run"
+    shutil.copytree(a_pretrained_run, run)
+    assert "Linear probe" not in Page(write_report(run)).text
+    recall = {"liver": 0.25, "spleen": 0.125}
+    found = {"model": {"recall": recall}, "random": {"recall": {"liver": 0.375}}, "sentence": "Told by a layer."}
+    (run / "probe.json").write_text(json.dumps(found))
+    text = Page(write_report(run)).text
+    for words in ("Linear probe", "Told by a layer.", "0.375", "0.250"):
+        assert words in text, words
+    (run / "probe.json").write_text('{"model": 3}')
+    assert "Linear probe" not in Page(write_report(run)).text
 
 
 def decoded(address: str) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,10 +13,12 @@ from torch import nn
 
 from SwinSSLLib import training_memory as memory
 from SwinSSLLib.commands.options import add_training_options, make_settings
+from SwinSSLLib.errors import MemoryShortage
 from SwinSSLLib.jobs import rehearsal_of
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
+from SwinSSLLib.running import as_user_error
 from SwinSSLLib.training_memory import Thrift, largest_batch, training_memory
 
 SMALL = {"network": {"feature_size": 12, "window": 4}, "input": {"roi": [64, 64, 64]}, "training": {"batch": 4}}
@@ -159,3 +162,11 @@ def test_batch_auto_on_the_command_line(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(["-o", "run", "-b", "many"])
     assert "--batch" in capsys.readouterr().err
+
+
+def test_a_shortage_anywhere_is_told_with_numbers():
+    """Outside of a training step nobody knows what was wanted; what is there can be said all the same."""
+    told = as_user_error(MemoryError())
+    assert isinstance(told, MemoryShortage)
+    assert re.search(r"holds \d+\.\d GiB and \d+\.\d GiB are free", told.message)
+    assert "resume" in told.hint
