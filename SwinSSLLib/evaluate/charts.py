@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -155,7 +156,7 @@ def paired_svg(arms: Mapping[str, Sequence[float]], unit: str = "mean Dice") -> 
                 f"{mean:.3f}", (position + 0.24 * side, mean), ha="right" if side < 0 else "left", va="center",
                 fontsize=8.5, color=INK,
             )  # fmt: skip
-        axes.set_xticks(range(len(names)), names, color=INK)
+        axes.set_xticks(range(len(names)), [textwrap.fill(name, 48 // len(names)) for name in names], color=INK)
         axes.set_xlim(-0.75, len(names) - 0.25)
         axes.yaxis.set_major_locator(MaxNLocator(5))
         axes.margins(y=0.15)

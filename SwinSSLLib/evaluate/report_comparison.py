@@ -66,8 +66,11 @@ def _header(study: Study) -> Html:
         verdict = "more than noise" if last.more_than_noise(last.others[0]) else "not more than noise"
         entries.append(("Verdict", verdict, ""))
     entries.append(("Tested on", pairs, tested))
-    found = [tag("p", sentence, class_="finding") for sentence in study.sentences()[-1:]]
-    return tag("header", tag("p", "Comparison", class_="eyebrow"), tag("h1", _TITLE), *found, tiles(entries))
+    # Of several models the figures stand in the tiles; a sentence with all of them nobody reads.
+    saved = [f"{sentence}." for arm in last.others if (sentence := study.saved(arm))]
+    found = [last.sentence()] if len(last.others) == 1 else saved
+    said = [tag("p", sentence, class_="finding") for sentence in found]
+    return tag("header", tag("p", "Comparison", class_="eyebrow"), tag("h1", _TITLE), *said, tiles(entries))
 
 
 def _by_count(study: Study) -> Html:
@@ -98,14 +101,12 @@ def _by_count(study: Study) -> Html:
         class_="grid two",
     )
     head = ["labelled CTs", "from scratch", *(called(arm) for arm in study.arms[1:])]
-    saved = [sentence for arm in study.arms[1:] if (sentence := study.saved(arm))]
     lead = (
         "Bars are 95 % intervals over seeds and cases. In the table: mean Dice, the difference to scratch with the "
         "same seed and the same labelled cases, and its interval; bold where it is more than noise."
     )
-    notes = [tag("p", f"{sentence}.", class_="note") for sentence in saved]
     listing = tag("div", table(head, rows), class_="card", style="margin-top:16px")
-    return section("When labels are few", legend(*marks), charts, listing, *notes, lead=lead)
+    return section("When labels are few", legend(*marks), charts, listing, lead=lead)
 
 
 def _gain(comparison: Comparison, arm: str) -> Html:
@@ -127,7 +128,7 @@ def _by_seed(comparison: Comparison) -> Html:
     head = _head(comparison)
     listings = [tag("div", table(["", *head], rows), class_="card"), _by_case(comparison)]
     lead = "A line joins the runs of one seed: the same split, the same order of patches, another start."
-    both = tag("div", chart, tag("div", *listings, class_="stack"), class_="grid two")
+    both = tag("div", chart, tag("div", *listings, class_="stack"), class_=_layout(comparison))
     return section("By seed and by case", both, lead=lead)
 
 
@@ -155,7 +156,12 @@ def _by_organ(comparison: Comparison) -> Html:
     chart = tag("div", tag("h3", "Dice by organ"), Html(dumbbell_svg(both)), class_="card")
     listing = tag("div", table(["", *_head(comparison)], rows), class_="card")
     lead = "Means over seeds and over the cases in which the organ is found or should be."
-    return section("By organ", legend(*marks), tag("div", chart, listing, class_="grid two"), lead=lead)
+    return section("By organ", legend(*marks), tag("div", chart, listing, class_=_layout(comparison)), lead=lead)
+
+
+def _layout(comparison: Comparison) -> str:
+    """Chart and tables side by side; tables of many arms need the whole width."""
+    return "grid two" if len(comparison.arms) < 4 else "stack"
 
 
 def _probes(study: Study) -> Html:
