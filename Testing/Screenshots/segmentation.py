@@ -85,5 +85,6 @@ def _unsuitable(stage: Stage, section) -> None:
     grey.SetSpacing(5.0, 5.0, 5.0)
     scout = slicer.util.addVolumeFromArray(np.arange(64.0 * 64).reshape(1, 64, 64), name="Scout")
     tick(grey, scout)
+    section.tell("")
     stage.camera.shoot("segment-verdict", stage.box("segment"), upto=section.ui.segmentButton)
     tick()
