@@ -6,6 +6,8 @@ Exit codes (the contract with the panel and with scripts): 0 done or stopped on 
 
 from __future__ import annotations
 
+import errno
+
 
 class SwinSSLError(Exception):
     """Base of all errors that are meant to be read by a user.
@@ -55,4 +57,8 @@ def is_shortage(error: BaseException) -> bool:
     """Whether an error means too little memory; torch has no type of its own for that of processors."""
     # The last is what oneDNN says of a convolution that it has no room for.
     words = ("out of memory", "not enough memory", "allocate memory", "could not create a primitive")
-    return isinstance(error, MemoryError) or any(word in str(error) for word in words)
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or any(word in str(error) for word in words)
+    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from SwinSSLLib.data.fingerprints import file_digest
 from SwinSSLLib.data.geometry import Triple, Volume, affine
-from SwinSSLLib.errors import InputError, one_line
+from SwinSSLLib.errors import InputError, is_shortage, one_line
 
 IMAGE, LABELS, CARD = "image.npy", "labels.npy", "entry.json"
 _TYPES = {IMAGE: np.int16, LABELS: np.uint8}
@@ -90,6 +90,8 @@ class Entry:
             if _is_array(self.folder / file, self.shape, _TYPES[file]):
                 return np.load(self.folder / file, mmap_mode="r", allow_pickle=False)
         except Exception as error:  # numpy's own, tokenize's, the disk's: each has its kinds of damage
+            if is_shortage(error):  # the file may be whole; there is no room to look at it
+                raise
             problem = error
         raise InputError(
             f"The stored copy of {self.source} in {self.folder} is damaged or gone.",

@@ -19,7 +19,7 @@ from SwinSSLLib.data.dicom import Series, choose_series, is_dicom, list_series
 from SwinSSLLib.data.dicom_stack import read_series
 from SwinSSLLib.data.formats import VOLUME_SUFFIXES, load_file, volume_suffix
 from SwinSSLLib.data.geometry import AIR, RAS_DIRECTION, Volume, affine, resample_to_ras
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, is_shortage
 
 __all__ = [
     "AIR",
@@ -140,6 +140,8 @@ def _read(path: Path, series: str | None) -> tuple[sitk.Image, tuple[str, ...]]:
             return image, warnings + notes
         loaded = load_file(path)
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise InputError(f"{path} could not be read: {error.strerror or error}.", "Check the permissions.") from error
     return loaded.image, loaded.warnings
 

@@ -23,8 +23,9 @@ from SwinSSLLib.data.geometry import Volume, resample_to_ras
 from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.data.store import Recipe, Store
 from SwinSSLLib.data.volumes import write_volume
-from SwinSSLLib.errors import InputError
+from SwinSSLLib.errors import InputError, MemoryShortage
 from SwinSSLLib.places import cache_folder
+from SwinSSLLib.running import as_user_error
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -289,3 +290,18 @@ def test_labels_from_slicer_are_read_by_their_names(a_store, tmp_path):
     expected = a_store.add(tmp_path / "ct.nii.gz", Recipe((8.0, 8.0, 8.0)), labels=plain)
     assert {1, 6} <= set(np.unique(entry.label_map()).tolist())
     assert np.array_equal(entry.label_map(), expected.label_map())
+
+
+def test_too_little_memory_is_not_called_damage(tmp_path, monkeypatch):
+    """A map that finds no room says nothing about the file: it must not be thrown away for it."""
+    source = tmp_path / "ct.nii.gz"
+    write_volume(make_phantom(3, spacing=(8.0, 8.0, 8.0), shape=(42, 36, 36)).image, source)
+    entry = Store(tmp_path / "store").add(source, Recipe((8.0, 8.0, 8.0)))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(np, "load", full)
+    with pytest.raises(OSError, match="memory") as caught:
+        entry.image()
+    assert isinstance(as_user_error(caught.value), MemoryShortage)
