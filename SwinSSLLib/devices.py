@@ -96,4 +96,7 @@ def describe(device: torch.device) -> str:
     """The device in words."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    count = torch.get_num_threads()
+    return f"{device.type}, {count} thread{'s' * (count > 1)}"

@@ -235,7 +235,8 @@ def _first_words(method: Pretraining, sources: Sources, coverage: Coverage | Non
     chance = {
         "rotation": CHANCE_ROTATION,
         "rotation_accuracy": 0.25,
-        "contrast": chance_contrast(method.negatives),
+        # Of the validation: with a large batch its groups are smaller, and so is what is to be got below there.
+        "contrast": chance_contrast(method.validation.group),
         **method.validation.mean_image_l1(),
     }
     words: dict[str, Any] = {

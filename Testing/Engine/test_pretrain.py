@@ -196,3 +196,10 @@ def test_a_collapsed_encoder_is_told_once(tmp_path, a_cohort, monkeypatch):
     assert told["well"] == []
     assert len(told["collapsed"]) == 1
     assert "--lr" in told["collapsed"][0]
+
+
+def test_the_chance_line_is_that_of_what_is_measured(tmp_path, a_cohort):
+    """Six sub-volumes a batch, but four to validate with: ln 7 and not ln 11."""
+    pretrain(a_cohort, tmp_path / "run", {"training": {"batch": 6, "steps": 1}, "validation_sub_volumes": 4})
+    started = next(event for event in RunFolder(tmp_path / "run").events() if event["event"] == "started")
+    assert started["chance"]["contrast"] == pytest.approx(math.log(7))
