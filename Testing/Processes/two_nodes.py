@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ENGINE = Path(__file__).resolve().parents[1] / "Engine"
 #: Of the cable; nothing routes it.
@@ -162,16 +164,24 @@ def _on_two(folder: Path, words: Sequence[object]) -> int:
         return sum(node.sent() for node in nodes)
 
 
+def _tiny() -> dict[str, Any]:
+    """The settings of the engine's tests. By its path: under pytest, ``conftest`` is the one of this folder."""
+    sys.path.insert(0, str(ENGINE))
+    spec = importlib.util.spec_from_file_location("fixtures_of_the_engine", ENGINE / "conftest.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    tiny: dict[str, Any] = module.TINY
+    return tiny
+
+
 def _words(folder: Path, steps: int) -> tuple[object, ...]:
     """A pre-training of the smallest network on five phantoms."""
-    sys.path.insert(0, str(ENGINE))
-    from conftest import TINY
-
     from SwinSSLLib.data.phantom import write_cohort
 
     cohort, settings = folder / "cohort", folder / "settings.json"
     write_cohort(5, 5, cohort, spacing=(8.0, 8.0, 8.0), shape=(42, 36, 36), split=(2, 1, 2))
-    settings.write_text(json.dumps(TINY))
+    settings.write_text(json.dumps(_tiny()))
     return (
         "pretrain", "--data", cohort, "--preset", "quick", "--settings", settings, "--device", "cpu",
         "--steps", steps, "--no-report", "--cache", folder / "cache",

@@ -25,7 +25,7 @@ def write_page(out: Path, docs: Path) -> None:
     """
     study = _read(out / "label_efficiency")
     parts = {"labels": table(study), "organs": organs(study), "probe": probe(study)}
-    draw(study, docs / "images" / "study.png")
+    draw(study, docs / "study.png")
     kept = {"label_efficiency": study.to_dict()}
     if (out / "ablation" / "comparison.json").exists():
         ablation = _read(out / "ablation")
