@@ -88,9 +88,9 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     monkeypatch.setattr(label_efficiency, "COMBINATIONS", (("inpaint", "rotation"), TASKS))
     work = Work(tmp_path, told)
     work.make_cohort()
-    study = work.label_efficiency(1)
+    study = work.label_efficiency(range(1))
     assert (study.counts, study.arms) == ((1,), ("scratch", "pre-trained on 2"))
-    ablation = work.ablation(1)
+    ablation = work.ablation(range(1))
     assert (ablation.counts, ablation.arms) == ((1,), ("scratch", "inpaint + rotation", "pre-trained on 2"))
     assert ablation.last.dice["pre-trained on 2"] == study.last.dice["pre-trained on 2"]
     job = json.loads((tmp_path / "runs" / "only-inpaint-rotation-0" / "job.json").read_text())

@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--settings", type=Path, default=SETTINGS)
     parser.add_argument("--seeds", type=int, help="fewer than the settings say")
+    parser.add_argument("--only-seed", type=int, help="runs of this seed only; several processes then share the work")
     parser.add_argument("--no-ablation", action="store_true")
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write study.json, table and chart there and end")
     arguments = parser.parse_args()
@@ -59,12 +60,14 @@ def main() -> int:
     work = Work(arguments.out, told)
     work.make_cohort()
     began = time.monotonic()
-    for seeds in range(1, (arguments.seeds or told["question"]["seeds"]) + 1):
+    only = arguments.only_seed
+    rounds = range(1, (arguments.seeds or told["question"]["seeds"]) + 1)
+    for seeds in [range(count) for count in rounds] if only is None else [range(only, only + 1)]:
         for line in work.label_efficiency(seeds).sentences():
             print(line)
         if not arguments.no_ablation:
             print(work.ablation(seeds).last.sentence())
-        print(f"{seeds} seeds, {(time.monotonic() - began) / 60:.0f} min", flush=True)
+        print(f"seeds up to {seeds[-1]}: {(time.monotonic() - began) / 60:.0f} min", flush=True)
     return 0
 
 
@@ -104,22 +107,22 @@ class Work:
             file.write_text(text, encoding="utf-8")
         return file
 
-    def label_efficiency(self, seeds: int) -> Study:
+    def label_efficiency(self, seeds: range) -> Study:
         """Scratch against pre-training on some, more and all CTs, over the number of labelled ones."""
         inits = {}
         for count in self.question["pretrained_on"]:
-            for seed in range(seeds):
+            for seed in seeds:
                 self._pretrain(f"on-{count}-{seed}", count, seed, TASKS)
             inits[f"pre-trained on {count}"] = self.runs / f"on-{count}-{{seed}}"
         return self._compare("label_efficiency", inits, tuple(self.question["labelled"]), seeds)
 
-    def ablation(self, seeds: int) -> Study:
+    def ablation(self, seeds: range) -> Study:
         """Scratch against each of the seven combinations of proxy tasks."""
         most, inits = max(self.question["pretrained_on"]), {}
         for tasks in COMBINATIONS:
             every = tasks == TASKS
             name = f"on-{most}" if every else "only-" + "-".join(tasks)
-            for seed in range(seeds):
+            for seed in seeds:
                 self._pretrain(f"{name}-{seed}", most, seed, tasks)
             # All tasks are an arm of the other question: under its name there, its runs are used again.
             inits[f"pre-trained on {most}" if every else " + ".join(tasks)] = self.runs / f"{name}-{{seed}}"
@@ -141,12 +144,15 @@ class Work:
         with Display("Pre-training") as display:
             pretrain_job(job, pretrain_settings(changes=changes), (display,))
 
-    def _compare(self, name: str, inits: dict[str, Path], labelled: tuple[int, ...], seeds: int) -> Study:
-        settings = finetune_settings(changes=dict(self.told["finetune"]))
-        question = Question(inits, labelled, seeds, self.cohort / "test.json", runs=self.runs)
+    def _compare(self, name: str, inits: dict[str, Path], labelled: tuple[int, ...], seeds: range) -> Study:
+        first = {"training": {"seed": seeds[0]}}
+        settings = finetune_settings(changes=merged(dict(self.told["finetune"]), first))
+        question = Question(inits, labelled, len(seeds), self.cohort / "test.json", runs=self.runs)
         preparation = Preparation((self.cohort / "labelled.json",), self.cache)
+        # Results of a part of the seeds do not take the place of those of all.
+        out = self.out / (f"{name}-of-{seeds[0]}" if seeds[0] else name)
         with Display("Fine-tuning") as display:
-            return compare(preparation, settings, question, self.out / name, sinks=(display,))
+            return compare(preparation, settings, question, out, sinks=(display,))
 
 
 if __name__ == "__main__":
