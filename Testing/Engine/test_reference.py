@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "Testing"))
 
 import reference  # noqa: E402 - only now can it be found
+import reference_tables  # noqa: E402
 
 AGAIN = "python3 Testing/run.py reference"
 
@@ -27,17 +28,17 @@ def test_the_reference_is_what_the_code_says():
 def test_the_tables_of_presets_are_those_of_the_code():
     page = reference.METHOD.read_text(encoding="utf-8")
     assert page.count("<!-- presets: pretrain -->") == page.count("<!-- presets: finetune -->") == 1
-    assert reference.with_preset_tables(page) == page, AGAIN
+    assert reference_tables.with_preset_tables(page) == page, AGAIN
 
 
 def test_a_table_of_presets_follows_the_settings(monkeypatch):
     from SwinSSLLib.presets import PRETRAIN
 
-    before = reference.preset_table("pretrain")
+    before = reference_tables.preset_table("pretrain")
     assert "| `training.steps` | 100,000 | 450,000 | 100,000 | 120 |" in before
     assert "`loss.temperature`" not in before  # equal in all of them
     monkeypatch.setitem(PRETRAIN, "paper", {**PRETRAIN["paper"], "loss": {"temperature": 0.1}})
-    assert "| `loss.temperature` | 0.5 | 0.1 | 0.5 | 0.5 |" in reference.preset_table("pretrain")
+    assert "| `loss.temperature` | 0.5 | 0.1 | 0.5 | 0.5 |" in reference_tables.preset_table("pretrain")
 
 
 def test_every_module_stands_on_one_page():
@@ -97,7 +98,7 @@ def test_every_command_and_option_of_the_parser_is_on_its_page():
     page = (reference.API / "commands.md").read_text(encoding="utf-8")
 
     def check(name: str, parser: argparse.ArgumentParser) -> None:
-        for child, command in reference.children_of(parser).items():
+        for child, command in reference_tables.children_of(parser).items():
             assert f"`{name} {child}`" in page
             section = page.split(f"# `{name} {child}`\n", 1)[1].split("\n#", 1)[0]
             for action in command._actions:
