@@ -84,17 +84,20 @@ def test_what_pre_training_saves():
     assert study(0.3, 0.5, 0.9).saved("p") is None
 
 
+def check_a_pair(scratch: dict[str, Any], pretrained: dict[str, Any], seed: int) -> None:
+    assert scratch["settings"] == pretrained["settings"]
+    assert scratch["inputs"] == pretrained["inputs"]
+    assert scratch["settings"]["training"]["seed"] == seed
+
+
 def test_pairs_differ_in_the_start_of_the_encoder_only(tmp_path, a_cohort, a_pretrained_run):
     preparation, question = Preparation((a_cohort,)), Question({"pretrained": a_pretrained_run}, seeds=1)
     comparison = compare(preparation, ONE_STEP, question, tmp_path).last
     assert np.shape(comparison.dice["scratch"]) == np.shape(comparison.dice["pretrained"]) == (1, 1)
     assert not comparison.independent
-    for seed in (0,):
-        scratch, pretrained = (RunFolder(tmp_path / f"{arm}-{seed}").job() for arm in ("scratch", "pretrained"))
-        assert scratch["settings"] == pretrained["settings"]
-        assert scratch["inputs"] == pretrained["inputs"]
-        assert (scratch["init"], Path(pretrained["init"])) == ("scratch", a_pretrained_run)
-        assert scratch["settings"]["training"]["seed"] == seed
+    scratch, pretrained = (RunFolder(tmp_path / f"{arm}-0").job() for arm in ("scratch", "pretrained"))
+    assert (scratch["init"], Path(pretrained["init"])) == ("scratch", a_pretrained_run)
+    check_a_pair(scratch, pretrained, 0)
     written = json.loads((tmp_path / "comparison.json").read_text())
     assert written["dice"] == comparison.dice
     assert written["probe"]["chance"] < 0.5
@@ -132,6 +135,7 @@ def test_a_curve_over_labelled_cases_goes_on_where_it_was_stopped(tmp_path, a_co
     assert (tmp_path / "runs" / "own-1-0" / "test-scores.json").stat().st_mtime_ns == before  # nor tested again
     assert (study.counts, study.arms, study.last.seeds) == ((1,), ("scratch", "own"), (0, 1))
     job = RunFolder(tmp_path / "runs" / "own-1-1").job()
+    check_a_pair(RunFolder(tmp_path / "runs" / "scratch-1-1").job(), job, 1)
     assert (Path(job["init"]).name, len(job["inputs"])) == ("own-1", 2)  # one to learn from, one to validate on
     assert study.probes["own"][0] != study.probes["scratch"][0]
 

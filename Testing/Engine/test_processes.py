@@ -82,7 +82,8 @@ def test_tasks_of_srun_make_one_run(tmp_path, a_cohort, tiny):
 def test_the_number_of_processes_changes_no_loss(tmp_path, a_cohort, tiny, two_by_torchrun):
     """One process with four sub-volumes, two with two, four with one: the same views, the same losses, one model.
 
-    Sums of gradients have another order: losses agree to 3e-4 after four steps. There are five CTs to learn from and
+    Sums of gradients have another order: losses agree to 1e-4 after four steps
+    (to 3e-4 with torch 2.6, the oldest one allowed: 1.4e-4 was found). There are five CTs to learn from and
     one to validate with, so that nothing can be dealt out evenly.
     """
     found = {2: metrics(two_by_torchrun)}
@@ -92,10 +93,11 @@ def test_the_number_of_processes_changes_no_loss(tmp_path, a_cohort, tiny, two_b
         run(command(*words, torchrun=count))
         found[count] = metrics(out)
     assert {name for name, _ in found[1]} >= {"train/contrast", "train/inpaint", "train/rotation", "validation/total"}
+    close = 1e-4 if tuple(map(int, torch.__version__.split(".")[:2])) > (2, 6) else 3e-4
     for several in (found[2], found[4]):
         assert several.keys() == found[1].keys()
         for key, value in found[1].items():
-            assert several[key] == pytest.approx(value, rel=3e-4, abs=1e-6), key
+            assert several[key] == pytest.approx(value, rel=close, abs=1e-6), key
 
 
 def test_torchrun_starts_a_run_again_after_a_killed_process_and_it_ends_equal_to_the_bit(
