@@ -17,6 +17,11 @@ from SwinSSLLib.evaluate.report_pretrain import pretrain_sections
 _TITLES = {"pretrain": "Self-supervised pre-training", "finetune": "Fine-tuning for organ segmentation"}
 #: What the table of inputs shows, where the run knows it.
 _INPUT_COLUMNS = ("name", "role", "labels", "shape", "size", "spacing", "sha256", "content")
+#: What the table of launches shows: how many processes made a step, and how large its batch was.
+_LAUNCH_COLUMNS = {
+    "step": "from step", "created": "started", "processes": "processes", "nodes": "nodes",
+    "batch": "sub-volumes a step", "device": "device of each",
+}  # fmt: skip
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -109,8 +114,11 @@ def _provenance(record: Record) -> Html:
         parts.append(missing("The run does not say what it was made from."))
     if job.get("settings"):
         parts.append(_folded("Settings", table([], flat(job["settings"]), class_="names")))
+    if job.get("launches"):
+        rows = [[_cell(key, launch.get(key)) for key in _LAUNCH_COLUMNS] for launch in job["launches"]]
+        parts.append(_folded("Launches", table([*_LAUNCH_COLUMNS.values()], rows), open_=len(rows) > 1))
     parts.append(_folded("Versions", table([], [(k, str(v)) for k, v in versions.items()], class_="names")))
-    rest = {k: v for k, v in job.items() if k not in ("settings", "inputs", "versions", "chance")}
+    rest = {k: v for k, v in job.items() if k not in ("settings", "inputs", "versions", "chance", "launches")}
     if record.card.get("sha256"):
         rest["model sha256"] = record.card["sha256"]
     parts.append(_folded("Job", table([], flat(rest), class_="names")))

@@ -22,6 +22,7 @@ from SwinSSLLib.data.store import Entry
 from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import Progress, fit
+from SwinSSLLib.launches import launches_of
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
@@ -260,7 +261,7 @@ def _leave_model(
         "pretrained",
         settings.network,
         settings.input,
-        {**provenance, "steps": progress.step, "settings": to_dict(settings)},
+        {**provenance, "steps": progress.step, "launches": launches_of(run), "settings": to_dict(settings)},
         heads=to_dict(settings.heads),
         metrics={"validation": {**metrics, "sub_volumes": len(method.validation)}},
     )

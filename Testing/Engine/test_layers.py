@@ -22,6 +22,7 @@ FLOORS = (
     ("locking",),
     ("settings", "runs", "reporting", "control", "checkpoints", "meeting", "peers", "rounds", "shares"),
     ("presets", "models", "devices", "optimizing"),
+    ("launches",),
     ("data", "nets"),
     ("exchange",),
     ("training_memory",),

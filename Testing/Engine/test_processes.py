@@ -60,7 +60,11 @@ def test_two_processes_make_one_run(launcher, request):
     assert [event["event"] for event in events].count("finished") == 1
     started = next(event for event in events if event["event"] == "started")
     assert started["chance"]["contrast"] == pytest.approx(np.log(2 * 4 - 1))  # 2 processes with 2 sub-volumes each
-    assert load_model(out).card["provenance"]["steps"] == STEPS
+    card = load_model(out).card
+    assert card["provenance"]["steps"] == STEPS
+    (launch,) = card["provenance"]["launches"]
+    assert (launch["step"], launch["processes"], launch["nodes"], launch["batch"]) == (0, 2, 1, 4)
+    assert (started["batch"], started["processes"], started["batch_of_all"]) == (2, 2, 4)
 
 
 def test_tasks_of_srun_make_one_run(tmp_path, a_cohort, tiny):
