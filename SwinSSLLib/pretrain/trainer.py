@@ -91,6 +91,12 @@ def pretrain(
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
     method.announce(fabric, reporter, _first_words(method, sources, coverage))
+    if settings.loss.contrast and settings.training.batch * fabric.world_size == 1:
+        reporter.emit(
+            "warning",
+            message="With one sub-volume in a batch there is nothing to contrast it with: that task learns nothing. "
+            "Take a batch of 2 or more, or switch it off (loss.contrast = 0).",
+        )
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     metrics = method.validate(progress.step)
     if fabric.is_global_zero:
