@@ -141,12 +141,15 @@ class RunFolder:
         return any((self.checkpoints / name).exists() for name in ("last.ckpt", "previous.ckpt"))
 
     def create(self, kind: str, settings: Mapping[str, Any], inputs: list[dict[str, Any]], **more: Any) -> None:
-        """Start a new run here.
+        """Start a new run here, in place of one that ended before its first step if there is one.
 
         Raises:
             InputError: the folder holds something already, or cannot be written.
         """
         self._check_empty()
+        if RunFolder.is_run(self.path):  # one that never began; its log stays
+            for file in (self.status_file, self.events_file):
+                file.unlink(missing_ok=True)
         job = {
             "format": 1,
             "kind": kind,
@@ -160,8 +163,20 @@ class RunFolder:
         for folder in (self.previews, self.checkpoints):
             folder.mkdir(exist_ok=True)
 
+    def never_began(self) -> bool:
+        """Whether a run is here that ended before its first step, and left nothing but words: it may be begun anew."""
+        status = self.status()
+        made = (self.previews, self.checkpoints, self.model)
+        return (
+            status.get("state") in ("failed", "stopped")
+            and not status.get("step")
+            and not any(file.is_file() for folder in made for file in folder.rglob("*"))
+        )
+
     def _check_empty(self) -> None:
         if RunFolder.is_run(self.path):
+            if self.never_began():
+                return
             raise InputError(
                 f"{self.path} already holds a run ({self.job().get('kind', 'unknown')}).",
                 "Continue it with --resume, or choose another output folder.",

@@ -91,6 +91,33 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, a_run):
     assert [file.name for file in other.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_a_run_that_never_began_gives_way(tmp_path, state):
+    """A CT could not be read: the corrected command is to start, and not to be told of a run that there never was."""
+    run = RunFolder(tmp_path / "run")
+    run.create("pretrain", {"first": True}, [])
+    run.status_file.write_text(json.dumps({"state": state}))
+    run.events_file.write_text('{"event": "error"}\n')
+    run.log_file.write_text("what happened\n")
+    with run.writing(new=True):
+        run.create("pretrain", {"second": True}, [])
+    assert run.job()["settings"] == {"second": True}
+    assert list(run.events()) == []
+    assert run.log_file.read_text() == "what happened\n"
+
+
+@pytest.mark.parametrize("left", ["checkpoints/last.ckpt", "previews/step-000000.npz", "model/model.json", "running"])
+def test_what_a_run_has_made_is_never_lost_to_another(tmp_path, left):
+    run = RunFolder(tmp_path / "run")
+    run.create("pretrain", {}, [])
+    run.status_file.write_text(json.dumps({"state": "running" if left == "running" else "failed"}))
+    if left != "running":
+        (run.path / left).parent.mkdir(exist_ok=True)
+        (run.path / left).write_bytes(b"x")
+    with pytest.raises(InputError, match="already holds a run"):
+        run.create("pretrain", {}, [])
+
+
 def test_a_different_run_is_not_continued(a_run):
     a_run.check_same("pretrain", {"training": {"steps": 3}, "seed": 0})
     with pytest.raises(InputError, match=r"training.steps: 3 there, 5 now"):
