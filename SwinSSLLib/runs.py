@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -267,12 +268,25 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def _commit() -> str:
+    """Which commit this is, where the package lies in its clone: many of them bear one version."""
+    clone = Path(__file__).resolve().parents[1]
+    if not (clone / ".git").exists():  # installed, perhaps into a folder of somebody else's repository
+        return ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        words = ["git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return ""
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"swinssl": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in ("torch", "monai", "lightning-fabric", "numpy", "SimpleITK"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
+    if commit := _commit():
+        found["commit"] = commit
     return found
 
 

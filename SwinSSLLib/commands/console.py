@@ -93,6 +93,10 @@ class Display:
             self._printed = time.monotonic()
             self.console.print(f"{what}: {done:,} of {total:,}" + (f", {speed}" if speed else ""))
 
+    def _on_run(self, event: Event) -> None:
+        where = f"{event['arm']}, {event['labelled']} labelled, seed {event['seed']}"
+        self.console.print(f"[bold]Run {event['number']} of {event['total']}[/]: {where}", highlight=False)
+
     def _on_started(self, event: Event) -> None:
         self.chance = event.get("chance", {})
         counts = f"{len(event.get('training', []))} CTs to learn from, {len(event.get('validation', []))} kept aside"

@@ -87,6 +87,8 @@ def test_training_runs_carry_numbers_only(telling_cohort, tmp_path, monkeypatch)
     assert revealed("CT 004 is odd", job) == "DOE^JANE-3.nii.gz is odd"
     card = json.loads((tmp_path / "run2" / "model" / "model.json").read_text())
     assert card["provenance"]["init"] == "run"
+    start = json.loads((tmp_path / "run" / "model" / "model.json").read_text())
+    assert card["provenance"]["init_sha256"] == start["sha256"]
     assert [entry.keys() for entry in card["provenance"]["data"]] == [{"content"}] * 4
 
 

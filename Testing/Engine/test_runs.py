@@ -7,10 +7,11 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from SwinSSLLib import atomic
+from SwinSSLLib import atomic, runs
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.ranks import process_rank
@@ -220,3 +221,21 @@ def test_the_rank_is_known_from_every_launcher(variables, rank, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert process_rank() == rank
+
+
+def test_the_commit_of_a_clone_is_recorded():
+    clone = Path(runs.__file__).resolve().parents[1]
+    commit = runs.versions().get("commit")
+    if not (clone / ".git").exists():
+        assert commit is None
+        return
+    head = subprocess.run(["git", "-C", clone, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert head.stdout.startswith(commit.removesuffix("-dirty"))
+    assert len(commit.removesuffix("-dirty")) >= 12
+
+
+def test_an_installed_package_takes_nobody_elses_commit(tmp_path, monkeypatch):
+    """A virtual environment inside of a clone of something else."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "lib" / "site-packages" / "SwinSSLLib" / "runs.py"))
+    assert "commit" not in runs.versions()
