@@ -335,6 +335,21 @@ def test_an_overlay_shows_the_organs_whatever_the_orientation(tmp_path):
         overlay_figure(upright, replace(upright, array=labels, origin=(5.0, 0.0, 0.0)))
 
 
+def test_two_pictures_of_one_ct_can_show_the_same_slices(tmp_path):
+    """What was found and what is there are compared by looking: an organ of the one at another height is left out."""
+    ct = Volume(np.zeros((20, 20, 20), np.int16), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), RAS_DIRECTION, "ct")
+    low, high = np.zeros((2, 20, 20, 20), np.uint8)
+    low[4:16, 4:16, 3], high[4:16, 4:16, 15] = 6, 6
+    truth, found = (replace(ct, array=labels) for labels in (low, high))
+
+    def painted(**options) -> int:
+        overlay_figure(ct, found, planes=("axial",), **options).savefig(tmp_path / "a.png")
+        picture = imread(tmp_path / "a.png")[..., :3]
+        return int((np.ptp(picture, axis=-1) > 0.1).sum())
+
+    assert painted(slices_of=truth) < 0.2 * painted(), "only the legend has a colour"
+
+
 def test_charts_take_their_colours_from_the_page_and_say_what_they_show():
     points = {0: 1.5, 10: 1.0, 20: 0.5}
     drawing = curve_svg(Curve('loss <of> "a\\1"', [Series("training", points, FIRST)], chance=1.386))
