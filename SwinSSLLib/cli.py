@@ -41,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from SwinSSLLib.commands import comparing, demo, models, results, tools, training
+    from SwinSSLLib.commands import comparing, demo, explaining, models, results, tools, training
 
     parser = _Parser(
         prog="swinssl",
@@ -60,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, models, training, results, comparing, demo):
+    for room in (tools, models, training, explaining, results, comparing, demo):
         room.add_parsers(add)
     _add_serve(add)
     return parser

@@ -53,7 +53,7 @@ def pretrain(arguments: argparse.Namespace) -> int:
     build: Callable[..., Any] = pretrain_settings
     init = _init(arguments, run)
     if init is not None and run is None:
-        build = partial(with_network_of, _card(init), pretrain_settings)
+        build = partial(with_network_of, model_card(init), pretrain_settings)
     settings = make_settings(arguments, build, run)
     return _run(arguments, run, init, "Pre-training", partial(pretrain_job, settings=settings))
 
@@ -76,17 +76,26 @@ def with_network_of(card: dict[str, Any], build: Callable[..., Any], changes: di
     # Neither the classes nor the input channels are the encoder's: a CT has one, and the first layer is adapted.
     network = {key: value for key, value in card["network"].items() if key not in ("out_channels", "in_channels")}
     own = {key: card["input"][key] for key in ("spacing", "hu_window") if key in card["input"]}
+    stated = changes.get("network", {})
+    merging = stated.get("merging", network["merging"]) if isinstance(stated, dict) else network["merging"]
+    if merging != network["merging"]:  # the tensors fit either way, and mean something else
+        raise InputError(
+            f"{source} cannot be used: network.merging = {merging!r}, but the encoder to start from was trained with "
+            f"{network['merging']!r}.",
+            "Leave network.merging out. Where the model's card is wrong, import the weights again with --merging.",
+        )
     return build(changes=merged({"network": network, "input": own}, changes), source=source)
 
 
 def finetune_card(init: Path) -> dict[str, Any]:
     """The card of a model to fine-tune, with the input that fine-tuning it wants."""
-    card = _card(init)
+    card = model_card(init)
     # Published encoders saw a wider window at other spacings than their publishers fine-tune them with.
     return {**card, "input": {**card["input"], **(card.get("finetune_input") or {})}}
 
 
-def _card(init: Path) -> dict[str, Any]:
+def model_card(init: Path) -> dict[str, Any]:
+    """The card of a model that somebody names."""
     from SwinSSLLib.exchange.library import find_model
     from SwinSSLLib.models import CARD, read_card
 

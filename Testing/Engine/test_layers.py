@@ -21,7 +21,7 @@ FLOORS = (
     ("organs", "atomic", "validation", "allocator", "places", "ranks", "launching", "thinning"),
     ("locking",),
     ("settings", "runs", "reporting", "control", "checkpoints", "meeting", "peers", "rounds", "shares"),
-    ("presets", "models", "devices", "optimizing"),
+    ("presets", "models", "devices", "optimizing", "settings_text"),
     ("data", "nets"),
     ("exchange",),
     ("training_memory",),
