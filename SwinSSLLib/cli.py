@@ -41,7 +41,17 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from SwinSSLLib.commands import comparing, demo, explaining, models, results, tools, training
+    from SwinSSLLib.commands import (
+        caching,
+        comparing,
+        demo,
+        explaining,
+        models,
+        results,
+        surveying,
+        tools,
+        training,
+    )
 
     parser = _Parser(
         prog="swinssl",
@@ -60,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, models, training, explaining, results, comparing, demo):
+    for room in (tools, models, surveying, caching, explaining, training, results, comparing, demo):
         room.add_parsers(add)
     _add_serve(add)
     return parser

@@ -74,6 +74,13 @@ def add_machine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", action="store_true", help="read 'stop' from standard input; its end stops too")
 
 
+def add_shard(parser: argparse.ArgumentParser) -> None:
+    """A share of the work, for the jobs of an array."""
+    parser.add_argument(
+        "--shard", type=_shard, default=(1, 1), metavar="I/N", help="only the I-th of N shares, for a job array"
+    )
+
+
 def make_settings(arguments: argparse.Namespace, build: Callable[..., T], run: RunFolder | None) -> T:
     """Settings of a job: preset, settings file, --set and short options, each over the one before.
 
@@ -118,6 +125,13 @@ def given_settings(arguments: argparse.Namespace, base: Mapping[str, Any]) -> tu
     if arguments.preset:
         changes = {**changes, "preset": arguments.preset}
     return changes, source
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is not I/N with I from 1 to N, such as 1/8")
+    return int(found[1]), int(found[2])
 
 
 def _batch(text: str) -> int | str:
