@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib.commands.console import Display, print_json, span
-from SwinSSLLib.commands.options import add_machine_options
+from SwinSSLLib.commands.options import add_machine_options, add_shard
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.settings import BACKENDS
 
@@ -51,6 +51,8 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.seg.nrrd, .nii.gz, .nrrd, or a folder")
     parser.add_argument("--format", default=".seg.nrrd", metavar="SUFFIX", help="format of the files in a folder")
+    parser.add_argument("--skip-existing", action="store_true", help="leave out CTs whose results are there")
+    add_shard(parser)
     parser.add_argument("--series", help="DICOM series, by UID or description")
     parser.add_argument("--overlap", type=float, default=0.5, help="overlap of the windows (default 0.5)")
     parser.add_argument("--batch", type=int, default=1, help="windows at a time")
@@ -73,6 +75,7 @@ def segment(arguments: argparse.Namespace) -> int:
     from SwinSSLLib.control import Control
     from SwinSSLLib.segment.files import segment_files
     from SwinSSLLib.segment.kept import Keeper
+    from SwinSSLLib.segment.results import label_suffix
 
     host: Host | None = getattr(arguments, "host", None)
     options = options_of(arguments)
@@ -95,11 +98,29 @@ def segment(arguments: argparse.Namespace) -> int:
             options,
             suffix=arguments.format,
             series=arguments.series,
+            skip_existing=arguments.skip_existing,
+            shard=arguments.shard,
             progress=advance,
             stop=lambda: control.stop,
             finished=lambda result: _tell_segmentation(result, display),
         )
+    if host is None and label_suffix(arguments.out) is None:
+        _tell_overview(results, arguments.out, display)
     return max((result.error.exit_code for result in results if result.error), default=0)
+
+
+def _tell_overview(results: Sequence[FileResult], folder: Path, display: Display | None) -> None:
+    """Write one table of all cases in the folder, and say what became of the inputs."""
+    from SwinSSLLib.segment.results import write_overview
+
+    failed, skipped = sum(r.error is not None for r in results), sum(r.skipped for r in results)
+    done, table = len(results) - failed - skipped, write_overview(folder)
+    if display is None:
+        counts = {"done": done, "failed": failed, "skipped": skipped, "cts": len(results)}
+        print_json({"event": "done", **counts, "table": str(table)})
+        return
+    words = f"{done} of {len(results)} done, {failed} failed, {skipped} skipped. All cases in one table: {table}"
+    display.console.print(words, soft_wrap=True)
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -132,7 +153,9 @@ def _tell_segmentation(result: FileResult, display: Display | None) -> None:
     if result.error:
         display.console.print(f"[red]{result.error.message}[/] {result.error.hint}", soft_wrap=True)
         return
-    assert result.result is not None
+    if result.result is None:
+        display.console.print(f"{result.source.name} is done already.", soft_wrap=True, markup=False)
+        return
     for warning in result.result.warnings:
         display.console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
     if not display.console.is_terminal and len(result.files) > 3:
@@ -155,7 +178,8 @@ def _as_event(result: FileResult) -> dict[str, Any]:
             "hint": error.hint,
             "exit_code": error.exit_code,
         }
-    assert result.result is not None
+    if result.result is None:
+        return {"event": "skipped", "source": str(result.source), "files": [str(file) for file in result.files]}
     return {
         "event": "finished",
         "source": str(result.source),
