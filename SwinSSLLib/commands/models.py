@@ -68,7 +68,11 @@ def _add_statements(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="voxel size that it was trained with")
     parser.add_argument("--window", type=float, nargs=2, metavar="HU", help="HU window that it was trained with")
     parser.add_argument("--roi", type=int, nargs=3, metavar="N", help="sub-volume that it was trained with")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help='JSON file with the labels, {"1": "spleen", ...}')
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE",
+        help='JSON file with the labels, such as {"1": "spleen", "2": "right kidney"}; or a list of names from '
+        'background on, such as ["background", "spleen", "right kidney"]',
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="accept less than the whole encoder")
 
 
@@ -138,7 +142,17 @@ def import_(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.source.name.partition(".")[0]
     library.folder(name)  # a bad name is told before a large file is read
     model = import_model(arguments.source, _stated(arguments), force=arguments.force)
-    return _arrived(library.add(name, model), arguments.json)
+    code = _arrived(library.add(name, model), arguments.json)
+    assumed = " ".join(model.card["provenance"].get("assumed", []))
+    advice = {
+        "merging = ": "weights trained with MONAI 1.5 or newer need --merging fixed",
+        "labels: ": "other classes need --labels FILE",
+        "input.": "another input needs --spacing, --window and --roi",
+    }
+    wrong = "; ".join(words for sign, words in advice.items() if sign in assumed)
+    if wrong and not arguments.json:
+        Display("").console.print(f"Check what is assumed above: {wrong}.", soft_wrap=True)
+    return code
 
 
 def export(arguments: argparse.Namespace) -> int:
