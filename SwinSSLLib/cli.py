@@ -45,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         caching,
         comparing,
         demo,
+        evaluating,
         explaining,
         models,
         results,
@@ -70,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, models, surveying, caching, explaining, training, results, comparing, demo):
+    for room in (tools, models, surveying, caching, explaining, training, results, evaluating, comparing, demo):
         room.add_parsers(add)
     _add_serve(add)
     return parser

@@ -1,4 +1,4 @@
-"""``swinssl segment`` and ``swinssl evaluate``."""
+"""``swinssl segment``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from SwinSSLLib.control import Control
-    from SwinSSLLib.evaluate.metrics import Evaluation
     from SwinSSLLib.segment.files import FileResult, Segmenter
     from SwinSSLLib.segment.kept import Keeper
     from SwinSSLLib.segment.pipeline import Options
@@ -39,7 +38,7 @@ class Host:
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the two commands."""
+    """Describe the command."""
     parser = add("segment", segment, "segment abdominal organs in CTs")
     parser.add_argument("ct", nargs="+", type=Path, metavar="CT", help="CT files, DICOM folders, or folders of CTs")
     parser.add_argument(
@@ -63,11 +62,6 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--exact", action="store_true", help="32 bits by torch, whatever is faster")
     add_machine_options(parser)
-    parser = add("evaluate", evaluate, "compare a segmentation with a reference: Dice, HD95, surface distance")
-    parser.add_argument("-p", "--prediction", type=Path, required=True, help="label file")
-    parser.add_argument("-r", "--reference", type=Path, required=True, help="label file on the same grid")
-    parser.add_argument("--tolerance", type=float, help="tolerance of the normalised surface distance in mm")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def segment(arguments: argparse.Namespace) -> int:
@@ -201,45 +195,4 @@ def _organ_table(title: str, organs: Sequence[OrganMeasure]) -> Table:
     for organ in organs:
         hu = "–" if organ.mean_hu is None else f"{organ.mean_hu:.0f}"
         table.add_row(organ.name, f"{organ.volume_ml:,.1f}" if organ.present else "not found", hu)
-    return table
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl evaluate``."""
-    from SwinSSLLib.evaluate.metrics import TOLERANCE, evaluate_files
-
-    tolerance = TOLERANCE if arguments.tolerance is None else arguments.tolerance
-    if tolerance <= 0:
-        raise InputError(f"A tolerance of {tolerance:g} mm is impossible.", "Choose one above 0.")
-    found = evaluate_files(arguments.prediction, arguments.reference, tolerance=tolerance)
-    if arguments.json:
-        print_json(found.to_dict())
-        return 0
-    console = Display("Evaluation").console
-    for warning in found.warnings:
-        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
-    console.print(score_table(found))
-    return 0
-
-
-def score_table(evaluation: Evaluation) -> Table:
-    """Scores of one case as a table."""
-    from rich.table import Table
-
-    table = Table("organ", title=evaluation.case)
-    for column in ("Dice", "HD95 [mm]", f"NSD at {evaluation.tolerance_mm:g} mm", "reference [mL]", "found [mL]"):
-        table.add_column(column, justify="right")
-
-    def text(value: float | None, digits: int) -> str:
-        return "–" if value is None else f"{value:.{digits}f}"
-
-    for score in evaluation.scores:
-        if score.state == "absent":
-            table.add_row(score.name, "absent", "–", "–", "–", "–", style="dim")
-            continue
-        numbers = (text(score.dice, 3), text(score.hd95_mm, 1), text(score.nsd, 3))
-        table.add_row(score.name, *numbers, f"{score.reference_ml:,.1f}", f"{score.prediction_ml:,.1f}")
-    mean = evaluation.mean
-    table.add_section()
-    table.add_row(f"mean of {mean.count}", text(mean.dice, 3), text(mean.hd95_mm, 1), text(mean.nsd, 3), "", "")
     return table

@@ -47,27 +47,27 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 
 def pretrain(arguments: argparse.Namespace) -> int:
     """Run ``swinssl pretrain``."""
-    from SwinSSLLib.jobs import pretrain_job
-
     run = _resumed(arguments)
     build: Callable[..., Any] = pretrain_settings
     init = _init(arguments, run)
     if init is not None and run is None:
         build = partial(with_network_of, model_card(init), pretrain_settings)
     settings = make_settings(arguments, build, run)
+    from SwinSSLLib.jobs import pretrain_job  # and torch with it: what is wrong with the words is told before
+
     return _run(arguments, run, init, "Pre-training", partial(pretrain_job, settings=settings))
 
 
 def finetune(arguments: argparse.Namespace) -> int:
     """Run ``swinssl finetune``."""
-    from SwinSSLLib.jobs import finetune_job
-
     run = _resumed(arguments)
     init = _init(arguments, run)
     build: Callable[..., Any] = finetune_settings
     if init is not None and run is None:
         build = partial(with_network_of, finetune_card(init), finetune_settings)
     settings = make_settings(arguments, build, run)
+    from SwinSSLLib.jobs import finetune_job
+
     return _run(arguments, run, init, "Fine-tuning", partial(finetune_job, settings=settings))
 
 
@@ -105,7 +105,11 @@ def model_card(init: Path) -> dict[str, Any]:
 
 
 def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
-    """The run to continue, or None to begin one."""
+    """The run to continue, or None to begin one; paths that are not there are told before torch is imported."""
+    if arguments.data:
+        from SwinSSLLib.data.datalists import check_there
+
+        check_there(arguments.data)
     run = RunFolder(arguments.out)
     if RunFolder.is_run(run.path):
         # A launcher that starts its command again (torchrun --max-restarts, sbatch --requeue) means its own run only.

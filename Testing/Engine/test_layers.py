@@ -86,6 +86,16 @@ def test_importing_costs_nothing(module: str):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("words", [["--data", "nowhere"], ["--data", ".", "--set", "loss.contrst=1"]])
+def test_what_is_wrong_with_the_words_is_told_before_torch_is_imported(words: list[str]):
+    code = (
+        "import sys\nfrom SwinSSLLib.cli import main\n"
+        f"assert main(['pretrain', '--out', 'no-such-run', *{words!r}]) == 2\n"
+        "assert 'torch' not in sys.modules and 'monai' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
 def test_showing_help_imports_no_torch():
     code = (
         "import sys\nfrom SwinSSLLib.cli import main\n"

@@ -41,6 +41,8 @@ def test_import_show_list_export_remove(swinssl, library, a_segmenter_file, tmp_
     assert code == 0
     assert "159 of 159 tensors taken over" in out
     assert "--model mine" in out
+    last = out.splitlines()[-1]
+    assert "--merging fixed" in last and "--labels FILE" in last and "--spacing" not in last
     code, out, _ = swinssl("models", "show", "mine")
     assert code == 0
     assert "legacy merging" in out
@@ -59,6 +61,13 @@ def test_import_show_list_export_remove(swinssl, library, a_segmenter_file, tmp_
     assert len(torch.load(tmp_path / "encoder.pt", weights_only=True)["state_dict"]) == 126
     code, out, _ = swinssl("models", "remove", "mine")
     assert (code, list(library.glob("*"))) == (0, [])
+
+
+def test_nothing_is_to_be_checked_that_was_stated(swinssl, library, a_segmenter_file, tmp_path):
+    (tmp_path / "labels.json").write_text(json.dumps([f"organ {number}" for number in range(14)]))
+    stated = ("--spacing", 4, 4, 4, "--window", -150, 250, "--roi", 64, 64, 64, "--merging", "fixed")
+    out = swinssl("models", "import", a_segmenter_file, *stated, "--labels", tmp_path / "labels.json")[1]
+    assert "Check" not in out
 
 
 def test_a_name_that_is_taken_is_kept(swinssl, library, a_segmenter_file):
