@@ -137,8 +137,9 @@ def check(arguments: argparse.Namespace) -> int:
 def _notes(parts: Datalist, findings: Sequence[Finding], *, labels: bool) -> list[str]:
     """What a training would tell: warnings of the list and of the files, doubles, nothing kept aside."""
     from SwinSSLLib.data.datalists import Duplicate
+    from SwinSSLLib.preparing import note_on
 
-    notes = [*parts.warnings, *(f"{f.case.image}: {text}" for f in findings for text in f.warnings)]
+    notes = [*parts.warnings, *(note_on(f.case.image, text) for f in findings for text in f.warnings)]
     same: dict[str, list[Case]] = defaultdict(list)
     for finding in findings:
         if finding.content:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib.commands.console import Display, print_json
-from SwinSSLLib.commands.options import add_training_options, make_settings
+from SwinSSLLib.commands.options import add_training_options, given_settings, make_settings
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
 from SwinSSLLib.ranks import launch, process_rank, started_again
@@ -105,7 +105,8 @@ def model_card(init: Path) -> dict[str, Any]:
 
 
 def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
-    """The run to continue, or None to begin one; paths that are not there are told before torch is imported."""
+    """The run to continue, or None to begin one; what is wrong with the words is told before torch is imported."""
+    given_settings(arguments, {})
     if arguments.data:
         from SwinSSLLib.data.datalists import check_there
 

@@ -31,6 +31,8 @@ def mixed_data(tmp_path, a_cohort):
     for number, file in enumerate(sorted((a_cohort / "images").iterdir())[:3]):
         shutil.copy(file, folder / f"pat{number}.nii.gz")
     sitk.WriteImage(sitk.ReadImage(folder / "pat0.nii.gz"), folder / "twin.nrrd")
+    bright = sitk.ReadImage(folder / "pat2.nii.gz") + 1100  # as of an MR: no air
+    sitk.WriteImage(bright, folder / "pat2.nii.gz")
     (folder / "broken.nii.gz").write_text("nothing")
     return folder
 
@@ -45,6 +47,7 @@ def test_a_check_says_what_is_there_and_writes_nothing(swinssl, tmp_path, mixed_
     code, out, _ = swinssl("check", "--data", mixed_data, "--preset", "quick", "--json")
     found = json.loads(out)
     rows = {row["name"]: row for row in found["cts"]}
+    assert [note for note in found["notes"] if note.count("pat2") == 1 and " does not look like CT" in note]
     image = sitk.ReadImage(mixed_data / "pat1.nii.gz")
     values = sitk.GetArrayFromImage(image)
     assert (code, found["refused"], rows["broken"]["problem"].count("broken.nii.gz")) == (2, 1, 1)
