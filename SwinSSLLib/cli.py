@@ -41,7 +41,18 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    from SwinSSLLib.commands import comparing, demo, models, results, tools, training
+    from SwinSSLLib.commands import (
+        caching,
+        comparing,
+        demo,
+        evaluating,
+        explaining,
+        models,
+        results,
+        surveying,
+        tools,
+        training,
+    )
 
     parser = _Parser(
         prog="swinssl",
@@ -60,7 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, models, training, results, comparing, demo):
+    for room in (tools, models, surveying, caching, explaining, training, results, evaluating, comparing, demo):
         room.add_parsers(add)
     _add_serve(add)
     return parser

@@ -12,6 +12,7 @@ import numpy as np
 from SwinSSLLib.control import Control
 from SwinSSLLib.data.datalists import Case, Datalist, audit, read_datalist, split_by_patient
 from SwinSSLLib.data.store import Entry, Recipe, Store
+from SwinSSLLib.data.volumes import volume_name
 from SwinSSLLib.errors import InputError, SwinSSLError
 from SwinSSLLib.peers import Peers
 from SwinSSLLib.places import cache_folder
@@ -139,8 +140,16 @@ def read_cases(
             reporter.emit("warning", message=f"Left out: {error.message}")
     for entry in entries.values():
         for sentence in entry.warnings:
-            reporter.emit("warning", message=f"{entry.source}: {sentence}")
+            reporter.emit("warning", message=note_on(entry.source, sentence))
     return entries
+
+
+def note_on(source: Path, sentence: str) -> str:
+    """A sentence about a file, with its path; a sentence that begins with the file's name does not say it twice."""
+    for name in (source.name, volume_name(source)):
+        if sentence.startswith(f"{name} "):
+            return f"{source}{sentence.removeprefix(name)}"
+    return f"{source}: {sentence}"
 
 
 def warn_of_duplicates(datalist: Datalist, entries: dict[Case, Entry], reporter: Reporter) -> None:

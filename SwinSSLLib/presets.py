@@ -119,7 +119,7 @@ def pretrain_settings(
     Raises:
         InputError: unknown preset or key, or impossible values (all of them listed).
     """
-    return build(PretrainSettings, _with_changes(PRETRAIN, preset, changes), source)
+    return build(PretrainSettings, _with_changes(PRETRAIN, preset, changes), source, _hint("pretrain"))
 
 
 def finetune_settings(
@@ -131,7 +131,11 @@ def finetune_settings(
         InputError: unknown preset or key, or impossible values (all of them listed).
     """
     base = merged({"training": {"best": "dice"}}, _with_changes(FINETUNE, preset, changes))
-    return build(FinetuneSettings, base, source)
+    return build(FinetuneSettings, base, source, _hint("finetune"))
+
+
+def _hint(command: str) -> str:
+    return f"Correct the values named above; `swinssl settings {command}` prints all settings with their meaning."
 
 
 def _with_changes(

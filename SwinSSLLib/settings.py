@@ -27,9 +27,17 @@ BACKENDS = ("auto", "torch", "openvino")
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """Swin UNETR (Hatamizadeh et al. 2022), in MONAI's words; ``merging`` see DESIGN of the model card.
+    """Swin UNETR (Hatamizadeh et al. 2022), in MONAI's words.
 
     Attributes:
+        feature_size: channels of the first stage; each stage doubles them.
+        depths: blocks of each stage, in pairs (plain and shifted windows).
+        num_heads: attention heads of each stage; they divide its channels.
+        window: side of an attention window in tokens.
+        patch: side of a token in voxels.
+        use_v2: a convolution before each stage, MONAI's ``use_v2``.
+        in_channels: of the picture; a CT has one.
+        out_channels: classes of a segmenter with the background.
         merging: ``fixed`` is the patch merging of MONAI >= 1.5, ``legacy`` the one all published weights
             were trained with (two of eight neighbours taken twice; MONAI pull request 8285), ``v2`` what MONAI calls
             ``mergingv2``: the eight neighbours of ``fixed`` in another order, so other weights again.
@@ -60,7 +68,7 @@ class InputSettings:
     """How a CT becomes what the network sees; the same for pre-training, fine-tuning and segmentation.
 
     Attributes:
-        spacing: voxel size in mm along right, anterior, superior; None keeps the volume's own.
+        spacing: voxel size in mm along right, anterior, superior; none keeps the volume's own.
         hu_window: Hounsfield units that become 0 and 1; values outside are clipped.
         roi: size of a sub-volume in voxels, each a multiple of 32.
     """
@@ -97,7 +105,13 @@ class ViewSettings:
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """The three heads on the deepest features (paper, sections 4.1 to 4.3; official models/ssl_head.py)."""
+    """The three heads on the deepest features (paper, sections 4.1 to 4.3; official models/ssl_head.py).
+
+    Attributes:
+        pooling: what contrast and rotation read: ``mean`` of all tokens, or ``corner`` tokens as the public code.
+        reconstruction: decoder of inpainting; ``transposed`` is the paper's one convolution.
+        contrast_channels: length of an embedding.
+    """
 
     pooling: str = field(default="mean", metadata=rule(choices=("mean", "corner")))
     reconstruction: str = field(default="transposed", metadata=rule(choices=("transposed", "vae", "deconv")))
@@ -109,6 +123,8 @@ class LossSettings:
     """Weights λ1, λ2, λ3 of equation (6) and the temperature t of equation (5).
 
     Attributes:
+        inpaint, contrast, rotation: weight of the task in the sum; 0 leaves it out.
+        temperature: of the contrastive loss.
         masked_only: the L1 of equation (3) over removed voxels only (SimMIM's way), not over all.
     """
 
@@ -128,13 +144,22 @@ class TrainingSettings:
     """Optimiser, schedule and rhythm of a training run.
 
     Attributes:
+        steps: optimiser steps of the whole run.
         batch: sub-volumes per step and process.
         accumulate: batches per optimiser step.
+        lr: learning rate after the warm-up; it is not scaled with batch or number of processes.
+        weight_decay: of AdamW.
         warmup: steps of linear warm-up before the cosine.
+        schedule: of the learning rate after the warm-up.
         clip: largest gradient norm; 0 switches clipping off.
         validate_every, checkpoint_every, preview_every: in steps.
-        best: validation metric that chooses best.ckpt.
+        best: validation metric that chooses best.ckpt; pre-training knows total, inpaint, inpaint_masked, contrast,
+            rotation_loss and rotation_accuracy, fine-tuning dice and loss.
+        precision: of the arithmetic; the 16-bit ones are for GPUs.
+        device: auto takes the GPU if there is one.
+        devices: GPUs or processes of this machine.
         workers: threads that read ahead.
+        seed: of everything random.
     """
 
     steps: int = field(default=100_000, metadata=rule(minimum=1))
@@ -166,6 +191,7 @@ class PretrainSettings:
     """Everything a pre-training run is made of.
 
     Attributes:
+        preset: what everything begins with that is not said here.
         air_below, most_air: a sub-volume of which more than ``most_air`` lies below ``air_below`` HU is drawn again.
         validation_share: share of the patients kept aside; at least one sub-volume source always is.
         validation_sub_volumes, preview_sub_volumes: how many fixed sub-volumes are measured and shown.
@@ -206,10 +232,13 @@ class PatchSettings:
     """Training patches of fine-tuning (official BTCV/utils/data_utils.py:72-102).
 
     Attributes:
+        per_case: patches that are cut from one CT at a time.
         positive_share: share of patches centred on an organ voxel.
         flip: probability of a flip along each axis of ``flip_axes``.
         flip_axes: 0 right-left, 1 anterior-posterior, 2 superior-inferior. Empty by default: the orientation is
             known, and a mirrored abdomen has its right kidney's label on the left.
+        rotate90: probability of a turn by 90 degrees about the long axis.
+        scale_intensity, shift_intensity: probability of a change of all intensities.
     """
 
     per_case: int = field(default=1, metadata=rule(minimum=1))
@@ -226,11 +255,13 @@ class FinetuneSettings:
     """Everything a fine-tuning run is made of.
 
     Attributes:
+        preset: what everything begins with that is not said here.
         dice: ``plain`` is the Dice term of the official script (BTCV/main.py:166); ``squared`` has squares in the
             denominator and sums over the whole batch, as the model zoo's BTCV bundle was trained with, so that an
             organ that a patch does not hold weighs less.
         encoder_lr: learning rate of a pre-trained encoder as a multiple of ``training.lr``.
         overlap: overlap of the sliding window in validation.
+        validation_share: share of the labelled patients kept aside where the datalist names none; may be 0.
     """
 
     preset: str = "recommended"

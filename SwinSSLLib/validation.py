@@ -23,6 +23,23 @@ T = TypeVar("T")
 #: Problems that a message lists.
 _SHOWN = 40
 
+#: What other tools call some of our settings.
+_ELSEWHERE = {
+    "learning_rate": "training.lr", "base_lr": "training.lr", "max_lr": "training.lr",
+    "batch_size": "training.batch", "sw_batch_size": "training.batch",
+    "epochs": "training.steps", "max_epochs": "training.steps", "num_epochs": "training.steps",
+    "max_iter": "training.steps", "max_iterations": "training.steps", "max_steps": "training.steps",
+    "num_steps": "training.steps", "iterations": "training.steps",
+    "num_workers": "training.workers", "warmup_steps": "training.warmup", "warmup_epochs": "training.warmup",
+    "accumulate_grad_batches": "training.accumulate", "grad_accum": "training.accumulate",
+    "gradient_clip_val": "training.clip", "max_grad_norm": "training.clip", "reg_weight": "training.weight_decay",
+    "lr_scheduler": "training.schedule", "lrschedule": "training.schedule", "amp": "training.precision",
+    "num_gpus": "training.devices", "gpus": "training.devices", "random_seed": "training.seed",
+    "patch_size": "input.roi", "roi_size": "input.roi", "crop_size": "input.roi", "img_size": "input.roi",
+    "voxel_size": "input.spacing", "pixdim": "input.spacing", "target_spacing": "input.spacing",
+    "window_size": "network.window", "num_classes": "network.out_channels", "val_fraction": "validation_share",
+}  # fmt: skip
+
 
 def rule(
     *,
@@ -38,13 +55,19 @@ def rule(
     return {key: value for key, value in locals().items() if value is not None and value != ""}
 
 
-def build(cls: type[T], given: Mapping[str, Any], source: str = "the settings") -> T:
+def build(
+    cls: type[T],
+    given: Mapping[str, Any],
+    source: str = "the settings",
+    hint: str = "Correct the values named above.",
+) -> T:
     """Make a settings object from a dictionary.
 
     Args:
         cls: a dataclass whose fields carry :func:`rule` metadata; nested dataclasses are built too.
         given: the values; missing ones take their defaults.
         source: what to call the origin in messages, usually a file name.
+        hint: what to do about problems.
 
     Raises:
         InputError: unknown keys or impossible values; the message lists all of them.
@@ -57,7 +80,7 @@ def build(cls: type[T], given: Mapping[str, Any], source: str = "the settings") 
         shown = problems[:_SHOWN] + ([f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else [])
         listing = "\n".join(f"  - {problem}" for problem in shown)
         count = "one problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise InputError(f"{source} cannot be used ({count}):\n{listing}", "Correct the values named above.")
+        raise InputError(f"{source} cannot be used ({count}):\n{listing}", hint)
     return result
 
 
@@ -89,9 +112,8 @@ def _build(cls: type[Any], given: Any, path: str, problems: list[str]) -> Any:
     hints = typing.get_type_hints(cls)
     for key in given:
         if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1)
-            meant = f"; did you mean {path}{near[0]}?" if near else ""
-            problems.append(f"{path}{one_line(key, 80)} is not a setting{meant}")
+            meant = _meant(str(key), path, cls)
+            problems.append(f"{path}{one_line(key, 80)} is not a setting{f'; did you mean {meant}?' if meant else ''}")
     values: dict[str, Any] = {}
     count = len(problems)
     for name, field in fields.items():
@@ -100,14 +122,36 @@ def _build(cls: type[Any], given: Any, path: str, problems: list[str]) -> Any:
         if dataclasses.is_dataclass(hints[name]):
             values[name] = _build(typing.cast(type, hints[name]), given[name], f"{path}{name}.", problems)
         else:
-            values[name] = _value(given[name], hints[name], field.metadata, f"{path}{name}", problems)
+            example = list(field.default) if isinstance(field.default, tuple) and field.default else None
+            values[name] = _value(given[name], hints[name], field.metadata, f"{path}{name}", problems, example)
     return cls(**values) if len(problems) == count else None
 
 
-def _value(given: Any, hint: Any, metadata: Mapping[str, Any], path: str, problems: list[str]) -> Any:
+def _meant(key: str, path: str, cls: type[Any]) -> str:
+    """The setting that somebody has in mind, with its section; empty where nobody knows."""
+    hints = typing.get_type_hints(cls)
+    sections = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    there = _ELSEWHERE.get(key.casefold().replace("-", "_"), "")
+    if there and (path or "." not in there or there.partition(".")[0] in sections):
+        return there
+    if near := difflib.get_close_matches(key, hints, n=1):
+        return f"{path}{near[0]}"
+    # A key of a section that stands outside of it.
+    return next((f"{name}.{key}" for name, hint in sections.items() if key in typing.get_type_hints(hint)), "")
+
+
+def _value(
+    given: Any,
+    hint: Any,
+    metadata: Mapping[str, Any],
+    path: str,
+    problems: list[str],
+    example: list[Any] | None = None,
+) -> Any:
     converted, wanted = _convert(given, hint)
     if wanted:
-        problems.append(f"{path} = {_shown(given)}: must be {wanted}")
+        such = f", such as {example} (or {','.join(f'{value:g}' for value in example)} with --set)" if example else ""
+        problems.append(f"{path} = {_shown(given)}: must be {wanted}{such}")
         return None
     for entry in converted if isinstance(converted, tuple) else (converted,):
         complaint = None if entry is None else _complaint(entry, metadata)
@@ -146,11 +190,11 @@ def _convert(given: Any, hint: Any) -> tuple[Any, str]:
     """The value in the type of the field, or what the type wants, in words."""
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        if given is None:
+        if given is None or given == "none":  # TOML and the command line know no null
             return None, ""
         inner = next(entry for entry in typing.get_args(hint) if entry is not type(None))
         value, wanted = _convert(given, inner)
-        return value, f"{wanted} or nothing (null)" if wanted else ""
+        return value, f"{wanted} or none" if wanted else ""
     if origin is tuple:
         return _convert_tuple(given, typing.get_args(hint))
     if hint is bool:

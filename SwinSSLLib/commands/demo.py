@@ -112,7 +112,7 @@ class _Demonstration:
 
     def tell(self) -> None:
         """What came out, where it is, and what it does not mean."""
-        from SwinSSLLib.commands.results import score_table
+        from SwinSSLLib.commands.evaluating import score_table
 
         self.summary["seconds"] = round(time.monotonic() - self.started, 1)
         self.summary["dice"] = {name: evaluation.to_dict() for name, evaluation in self.scores.items()}

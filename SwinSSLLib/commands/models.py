@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from SwinSSLLib.commands.cards import input_words, print_card, print_lines, stated_lines
 from SwinSSLLib.commands.console import Display, Transfer, print_json
 from SwinSSLLib.errors import InputError
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from SwinSSLLib.exchange.about import About
     from SwinSSLLib.exchange.catalogue import Entry
     from SwinSSLLib.exchange.library import Installed
-    from SwinSSLLib.models import Model
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
@@ -68,7 +68,11 @@ def _add_statements(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="voxel size that it was trained with")
     parser.add_argument("--window", type=float, nargs=2, metavar="HU", help="HU window that it was trained with")
     parser.add_argument("--roi", type=int, nargs=3, metavar="N", help="sub-volume that it was trained with")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help='JSON file with the labels, {"1": "spleen", ...}')
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE",
+        help='JSON file with the labels, such as {"1": "spleen", "2": "right kidney"}; or a list of names from '
+        'background on, such as ["background", "spleen", "right kidney"]',
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="accept less than the whole encoder")
 
 
@@ -104,7 +108,7 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(model.card)
         return 0
-    _print_card(model)
+    print_card(model)
     return 0
 
 
@@ -112,16 +116,17 @@ def download(arguments: argparse.Namespace) -> int:
     """Run ``swinssl models download``."""
     from SwinSSLLib.control import Control
     from SwinSSLLib.exchange.library import Library
-    from SwinSSLLib.exchange.obtaining import entry_of, obtain
+    from SwinSSLLib.exchange.obtaining import entry_of, not_accepted, obtain
 
     entry = entry_of(arguments.name)
-    accepted = arguments.accept_licence or _asked(entry)
+    if not (arguments.accept_licence or _asked(entry)):
+        raise not_accepted(entry)
     transfer = Transfer(entry.file, as_json=arguments.json)
     with transfer, Control(signals=True) as control:
         folder = obtain(
             entry,
             Library(arguments.library),
-            accepted=accepted,
+            accepted=True,
             file=arguments.file,
             progress=transfer.advance,
             stop=lambda: control.stop,
@@ -138,7 +143,17 @@ def import_(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.source.name.partition(".")[0]
     library.folder(name)  # a bad name is told before a large file is read
     model = import_model(arguments.source, _stated(arguments), force=arguments.force)
-    return _arrived(library.add(name, model), arguments.json)
+    code = _arrived(library.add(name, model), arguments.json)
+    assumed = " ".join(model.card["provenance"].get("assumed", []))
+    advice = {
+        "merging = ": "weights trained with MONAI 1.5 or newer need --merging fixed",
+        "labels: ": "other classes need --labels FILE",
+        "input.": "another input needs --spacing, --window and --roi",
+    }
+    wrong = "; ".join(words for sign, words in advice.items() if sign in assumed)
+    if wrong and not arguments.json:
+        Display("").console.print(f"Check what is assumed above: {wrong}.", soft_wrap=True)
+    return code
 
 
 def export(arguments: argparse.Namespace) -> int:
@@ -203,7 +218,8 @@ def _asked(entry: Entry) -> bool:
             f"Read `swinssl models show {entry.name}`, then add --accept-licence.",
         )
     console.print(f"[bold]{entry.title}[/], about {entry.bytes / 1e6:,.0f} MB from {entry.address}", soft_wrap=True)
-    console.print(textwrap.fill(entry.licence["text"], 100), markup=False)
+    text = textwrap.fill(entry.licence["text"], 100, break_long_words=False, break_on_hyphens=False)
+    console.print(text, markup=False, soft_wrap=True)
     console.print(entry.licence["url"], soft_wrap=True)
     return input("Accept this licence and fetch the file? [y/N] ").strip().lower() in ("y", "yes")
 
@@ -215,7 +231,7 @@ def _arrived(folder: Path, as_json: bool) -> int:
     if as_json:
         print_json({"event": "finished", "name": folder.name, "folder": str(folder), "card": model.card})
         return 0
-    _print_card(model)
+    print_card(model)
     Display("").console.print(f"Use it as [bold]--model {folder.name}[/] or [bold]--init {folder.name}[/].")
     return 0
 
@@ -270,63 +286,11 @@ def _show_entry(entry: Entry, as_json: bool) -> int:
         "what": entry.description,
         "state": f"published, not on this machine: swinssl models download {entry.name}",
         "address": f"{entry.address} ({exact}{entry.bytes / 1e6:,.0f} MB)",
-        "input": _input(entry.input),
+        "input": input_words(entry.input),
         "merging": entry.merging,
-        "licence": f"{entry.licence['name']}, {entry.licence['url']}. {entry.licence['text']}",
+        "licence": f"{entry.licence['name']}. {entry.licence['text']}",
+        "terms": entry.licence["url"],
     }
-    lines |= _stated_lines(entry.dice)
-    _print_lines(lines | {f"cite {n + 1}": text for n, text in enumerate(entry.citation)})
+    lines |= stated_lines(entry.dice)
+    print_lines(lines | {f"cite {n + 1}": text for n, text in enumerate(entry.citation)})
     return 0
-
-
-def _print_card(model: Model) -> None:
-    card = model.card
-    network, inputs, provenance = card["network"], card["input"], card["provenance"]
-    values = sum(tensor.numel() for tensor in model.state.values() if tensor.is_floating_point())
-    lines = {
-        "kind": card["kind"],
-        "network": f"Swin UNETR, feature size {network['feature_size']}, window {network['window']}, "
-        f"{network['merging']} merging, {values / 1e6:.2f} million values",
-        "input": _input(inputs),
-        "labels": ", ".join(label["name"] for label in card["labels"]) or "none",
-        "made": str(provenance.get("created", "unknown")),
-        "from": str(provenance.get("address") or provenance.get("file") or provenance.get("init") or "unknown"),
-    }
-    if isinstance(provenance.get("licence"), Mapping):
-        lines["licence"] = f"{provenance['licence'].get('name')}, {provenance['licence'].get('url')}"
-    for number, sentence in enumerate(provenance.get("assumed", [])):
-        lines[f"assumed {number + 1}"] = sentence
-    if coverage := card.get("coverage"):
-        lines["coverage"] = (
-            f"{coverage['loaded']} of {coverage['wanted']} tensors taken over, {len(coverage['renamed'])} renamed, "
-            f"{len(coverage['missing'])} missing, {len(coverage['mismatched'])} of another shape, "
-            f"{len(coverage['unexpected'])} of the file not used"
-        )
-        for title, names in (("missing", coverage["missing"]), ("not used", coverage["unexpected"])):
-            if names:
-                lines[title] = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    stated = card.get("metrics", {}).get("stated", [])
-    _print_lines(lines | _stated_lines(stated if isinstance(stated, list) else []))
-    for name, value in card.get("metrics", {}).get("validation", {}).items():
-        if isinstance(value, int | float):
-            Display("").console.print(f"  {name:<26}{value:.3f}  (validation)")
-
-
-def _stated_lines(figures: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Figures of the publisher, each with what it was measured on: without that it means nothing."""
-    return {
-        f"Dice {number + 1}": f"{figure['value']:.4f} on {figure['split']} ({figure['source']})"
-        for number, figure in enumerate(figures)
-    }
-
-
-def _input(inputs: Mapping[str, Any]) -> str:
-    spacing = f"spacing {inputs['spacing']} mm" if inputs["spacing"] else "the CT's own spacing"
-    return f"RAS, {spacing}, HU {inputs['hu_window']}, roi {inputs['roi']}"
-
-
-def _print_lines(lines: Mapping[str, str]) -> None:
-    console = Display("").console
-    for name, text in lines.items():
-        wrapped = textwrap.fill(text, 100, subsequent_indent=" " * 13, break_long_words=False, break_on_hyphens=False)
-        console.print(f"  {name:<11}{wrapped}", soft_wrap=True, markup=False)

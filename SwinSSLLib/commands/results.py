@@ -1,4 +1,4 @@
-"""``swinssl segment`` and ``swinssl evaluate``."""
+"""``swinssl segment``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib.commands.console import Display, print_json, span
-from SwinSSLLib.commands.options import add_machine_options
+from SwinSSLLib.commands.options import add_machine_options, add_shard
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.settings import BACKENDS
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from SwinSSLLib.control import Control
-    from SwinSSLLib.evaluate.metrics import Evaluation
     from SwinSSLLib.segment.files import FileResult, Segmenter
     from SwinSSLLib.segment.kept import Keeper
     from SwinSSLLib.segment.pipeline import Options
@@ -39,7 +38,7 @@ class Host:
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the two commands."""
+    """Describe the command."""
     parser = add("segment", segment, "segment abdominal organs in CTs")
     parser.add_argument("ct", nargs="+", type=Path, metavar="CT", help="CT files, DICOM folders, or folders of CTs")
     parser.add_argument(
@@ -51,6 +50,8 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.seg.nrrd, .nii.gz, .nrrd, or a folder")
     parser.add_argument("--format", default=".seg.nrrd", metavar="SUFFIX", help="format of the files in a folder")
+    parser.add_argument("--skip-existing", action="store_true", help="leave out CTs whose results are there")
+    add_shard(parser)
     parser.add_argument("--series", help="DICOM series, by UID or description")
     parser.add_argument("--overlap", type=float, default=0.5, help="overlap of the windows (default 0.5)")
     parser.add_argument("--batch", type=int, default=1, help="windows at a time")
@@ -61,11 +62,6 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--exact", action="store_true", help="32 bits by torch, whatever is faster")
     add_machine_options(parser)
-    parser = add("evaluate", evaluate, "compare a segmentation with a reference: Dice, HD95, surface distance")
-    parser.add_argument("-p", "--prediction", type=Path, required=True, help="label file")
-    parser.add_argument("-r", "--reference", type=Path, required=True, help="label file on the same grid")
-    parser.add_argument("--tolerance", type=float, help="tolerance of the normalised surface distance in mm")
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
 def segment(arguments: argparse.Namespace) -> int:
@@ -73,6 +69,7 @@ def segment(arguments: argparse.Namespace) -> int:
     from SwinSSLLib.control import Control
     from SwinSSLLib.segment.files import segment_files
     from SwinSSLLib.segment.kept import Keeper
+    from SwinSSLLib.segment.results import label_suffix
 
     host: Host | None = getattr(arguments, "host", None)
     options = options_of(arguments)
@@ -95,11 +92,29 @@ def segment(arguments: argparse.Namespace) -> int:
             options,
             suffix=arguments.format,
             series=arguments.series,
+            skip_existing=arguments.skip_existing,
+            shard=arguments.shard,
             progress=advance,
             stop=lambda: control.stop,
             finished=lambda result: _tell_segmentation(result, display),
         )
+    if host is None and label_suffix(arguments.out) is None:
+        _tell_overview(results, arguments.out, display)
     return max((result.error.exit_code for result in results if result.error), default=0)
+
+
+def _tell_overview(results: Sequence[FileResult], folder: Path, display: Display | None) -> None:
+    """Write one table of all cases in the folder, and say what became of the inputs."""
+    from SwinSSLLib.segment.results import write_overview
+
+    failed, skipped = sum(r.error is not None for r in results), sum(r.skipped for r in results)
+    done, table = len(results) - failed - skipped, write_overview(folder)
+    if display is None:
+        counts = {"done": done, "failed": failed, "skipped": skipped, "cts": len(results)}
+        print_json({"event": "done", **counts, "table": str(table)})
+        return
+    words = f"{done} of {len(results)} done, {failed} failed, {skipped} skipped. All cases in one table: {table}"
+    display.console.print(words, soft_wrap=True)
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
@@ -132,7 +147,9 @@ def _tell_segmentation(result: FileResult, display: Display | None) -> None:
     if result.error:
         display.console.print(f"[red]{result.error.message}[/] {result.error.hint}", soft_wrap=True)
         return
-    assert result.result is not None
+    if result.result is None:
+        display.console.print(f"{result.source.name} is done already.", soft_wrap=True, markup=False)
+        return
     for warning in result.result.warnings:
         display.console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
     if not display.console.is_terminal and len(result.files) > 3:
@@ -155,7 +172,8 @@ def _as_event(result: FileResult) -> dict[str, Any]:
             "hint": error.hint,
             "exit_code": error.exit_code,
         }
-    assert result.result is not None
+    if result.result is None:
+        return {"event": "skipped", "source": str(result.source), "files": [str(file) for file in result.files]}
     return {
         "event": "finished",
         "source": str(result.source),
@@ -177,45 +195,4 @@ def _organ_table(title: str, organs: Sequence[OrganMeasure]) -> Table:
     for organ in organs:
         hu = "–" if organ.mean_hu is None else f"{organ.mean_hu:.0f}"
         table.add_row(organ.name, f"{organ.volume_ml:,.1f}" if organ.present else "not found", hu)
-    return table
-
-
-def evaluate(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl evaluate``."""
-    from SwinSSLLib.evaluate.metrics import TOLERANCE, evaluate_files
-
-    tolerance = TOLERANCE if arguments.tolerance is None else arguments.tolerance
-    if tolerance <= 0:
-        raise InputError(f"A tolerance of {tolerance:g} mm is impossible.", "Choose one above 0.")
-    found = evaluate_files(arguments.prediction, arguments.reference, tolerance=tolerance)
-    if arguments.json:
-        print_json(found.to_dict())
-        return 0
-    console = Display("Evaluation").console
-    for warning in found.warnings:
-        console.print(f"[yellow]Note:[/] {warning}", soft_wrap=True)
-    console.print(score_table(found))
-    return 0
-
-
-def score_table(evaluation: Evaluation) -> Table:
-    """Scores of one case as a table."""
-    from rich.table import Table
-
-    table = Table("organ", title=evaluation.case)
-    for column in ("Dice", "HD95 [mm]", f"NSD at {evaluation.tolerance_mm:g} mm", "reference [mL]", "found [mL]"):
-        table.add_column(column, justify="right")
-
-    def text(value: float | None, digits: int) -> str:
-        return "–" if value is None else f"{value:.{digits}f}"
-
-    for score in evaluation.scores:
-        if score.state == "absent":
-            table.add_row(score.name, "absent", "–", "–", "–", "–", style="dim")
-            continue
-        numbers = (text(score.dice, 3), text(score.hd95_mm, 1), text(score.nsd, 3))
-        table.add_row(score.name, *numbers, f"{score.reference_ml:,.1f}", f"{score.prediction_ml:,.1f}")
-    mean = evaluation.mean
-    table.add_section()
-    table.add_row(f"mean of {mean.count}", text(mean.dice, 3), text(mean.hd95_mm, 1), text(mean.nsd, 3), "", "")
     return table

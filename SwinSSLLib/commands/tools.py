@@ -1,4 +1,4 @@
-"""``swinssl doctor``, ``stop``, ``phantoms`` and ``cache``."""
+"""``swinssl doctor``, ``stop`` and ``phantoms``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from SwinSSLLib.errors import InputError
 
 
 def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """Describe the four commands."""
+    """Describe the three commands."""
     parser = add("doctor", doctor, "check what is installed and run the network once on every device")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     parser = add("stop", stop, "ask a run to save a checkpoint and end, from any machine that sees its folder")
@@ -25,11 +25,6 @@ def add_parsers(add: Callable[..., argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--split", type=int, nargs=3, metavar="N", help="how many for training, validation and unlabelled"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
-    parser = add("cache", cache, "list, check or empty the store of prepared CTs")
-    parser.add_argument("action", choices=("list", "verify", "delete"), help="delete without KEY empties it")
-    parser.add_argument("keys", nargs="*", metavar="KEY", help="entries, by the key that 'list' shows")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="which store")
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
 
 
@@ -101,41 +96,3 @@ def same_field(spacing: tuple[float, ...]) -> tuple[int, int, int]:
         max(2, round(count * default / wanted)) for count, default, wanted in zip(SHAPE, SPACING, spacing, strict=True)
     )
     return i, j, k
-
-
-def cache(arguments: argparse.Namespace) -> int:
-    """Run ``swinssl cache``: exit code 2 when ``verify`` found damaged entries."""
-    from SwinSSLLib.data.store import Store
-    from SwinSSLLib.places import cache_folder
-
-    store = Store(arguments.cache or cache_folder())
-    entries = {entry.key: entry for entry in store.entries()}
-    unknown = [key for key in arguments.keys if key not in entries]
-    if unknown:
-        raise InputError(f"The cache {store.root} has no entry {unknown[0]}.", "See `swinssl cache list`.")
-    chosen = [entries[key] for key in arguments.keys] or list(entries.values())
-    rows: list[dict[str, Any]] = []
-    if arguments.action == "delete":
-        freed = store.delete([entry.key for entry in chosen])
-        message = f"{len(chosen)} entries deleted, {freed / 2**20:,.1f} MiB freed."
-    else:
-        for entry in chosen:
-            row = {"key": entry.key, "name": entry.name, "shape": list(entry.shape), "source": str(entry.source)}
-            rows.append({**row, "good": store.verify(entry)} if arguments.action == "verify" else row)
-        message = f"{len(rows)} entries in {store.root}, {store.size / 2**20:,.1f} MiB"
-    damaged = [row["key"] for row in rows if not row.get("good", True)]
-    message += f"; {len(damaged)} damaged" if damaged else ""
-    if arguments.json:
-        print_json({"entries": rows, "message": message})
-        return InputError.exit_code if damaged else 0
-    console = Display("").console
-    for row in rows:
-        mark = "" if row.get("good", True) else "[red]damaged[/] "
-        console.print(f"{row['key']}  {' × '.join(map(str, row['shape'])):>15}  {mark}{row['name']}", soft_wrap=True)
-    console.print(message, soft_wrap=True)
-    if damaged:
-        raise InputError(
-            f"{len(damaged)} of {len(rows)} entries of the cache {store.root} are damaged.",
-            f"Delete them with `swinssl cache delete {' '.join(damaged)}`; the next run makes them again.",
-        )
-    return 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib.commands.console import Display, print_json
-from SwinSSLLib.commands.options import add_training_options, make_settings
+from SwinSSLLib.commands.options import add_training_options, given_settings, make_settings
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
 from SwinSSLLib.ranks import launch, process_rank, started_again
@@ -47,27 +47,27 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 
 def pretrain(arguments: argparse.Namespace) -> int:
     """Run ``swinssl pretrain``."""
-    from SwinSSLLib.jobs import pretrain_job
-
     run = _resumed(arguments)
     build: Callable[..., Any] = pretrain_settings
     init = _init(arguments, run)
     if init is not None and run is None:
-        build = partial(with_network_of, _card(init), pretrain_settings)
+        build = partial(with_network_of, model_card(init), pretrain_settings)
     settings = make_settings(arguments, build, run)
+    from SwinSSLLib.jobs import pretrain_job  # and torch with it: what is wrong with the words is told before
+
     return _run(arguments, run, init, "Pre-training", partial(pretrain_job, settings=settings))
 
 
 def finetune(arguments: argparse.Namespace) -> int:
     """Run ``swinssl finetune``."""
-    from SwinSSLLib.jobs import finetune_job
-
     run = _resumed(arguments)
     init = _init(arguments, run)
     build: Callable[..., Any] = finetune_settings
     if init is not None and run is None:
         build = partial(with_network_of, finetune_card(init), finetune_settings)
     settings = make_settings(arguments, build, run)
+    from SwinSSLLib.jobs import finetune_job
+
     return _run(arguments, run, init, "Fine-tuning", partial(finetune_job, settings=settings))
 
 
@@ -76,17 +76,26 @@ def with_network_of(card: dict[str, Any], build: Callable[..., Any], changes: di
     # Neither the classes nor the input channels are the encoder's: a CT has one, and the first layer is adapted.
     network = {key: value for key, value in card["network"].items() if key not in ("out_channels", "in_channels")}
     own = {key: card["input"][key] for key in ("spacing", "hu_window") if key in card["input"]}
+    stated = changes.get("network", {})
+    merging = stated.get("merging", network["merging"]) if isinstance(stated, dict) else network["merging"]
+    if merging != network["merging"]:  # the tensors fit either way, and mean something else
+        raise InputError(
+            f"{source} cannot be used: network.merging = {merging!r}, but the encoder to start from was trained with "
+            f"{network['merging']!r}.",
+            "Leave network.merging out. Where the model's card is wrong, import the weights again with --merging.",
+        )
     return build(changes=merged({"network": network, "input": own}, changes), source=source)
 
 
 def finetune_card(init: Path) -> dict[str, Any]:
     """The card of a model to fine-tune, with the input that fine-tuning it wants."""
-    card = _card(init)
+    card = model_card(init)
     # Published encoders saw a wider window at other spacings than their publishers fine-tune them with.
     return {**card, "input": {**card["input"], **(card.get("finetune_input") or {})}}
 
 
-def _card(init: Path) -> dict[str, Any]:
+def model_card(init: Path) -> dict[str, Any]:
+    """The card of a model that somebody names."""
     from SwinSSLLib.exchange.library import find_model
     from SwinSSLLib.models import CARD, read_card
 
@@ -96,7 +105,12 @@ def _card(init: Path) -> dict[str, Any]:
 
 
 def _resumed(arguments: argparse.Namespace) -> RunFolder | None:
-    """The run to continue, or None to begin one."""
+    """The run to continue, or None to begin one; what is wrong with the words is told before torch is imported."""
+    given_settings(arguments, {})
+    if arguments.data:
+        from SwinSSLLib.data.datalists import check_there
+
+        check_there(arguments.data)
     run = RunFolder(arguments.out)
     if RunFolder.is_run(run.path):
         # A launcher that starts its command again (torchrun --max-restarts, sbatch --requeue) means its own run only.

@@ -20,7 +20,7 @@ from SwinSSLLib.data.fingerprints import content_of
 from SwinSSLLib.data.volumes import read_volume
 from SwinSSLLib.errors import InputError
 
-__all__ = ["Case", "Datalist", "Duplicate", "audit", "patient_of", "read_datalist", "split_by_patient"]
+__all__ = ["Case", "Datalist", "Duplicate", "audit", "check_there", "patient_of", "read_datalist", "split_by_patient"]
 
 #: Share of the patients that validates when a source does not say which.
 VALIDATION_SHARE = 0.1
@@ -76,10 +76,7 @@ def read_datalist(
     paths = [Path(source)] if isinstance(source, str | Path) else [Path(path) for path in source]
     if not paths:
         raise InputError("The list of volumes is empty.", "Name a folder, files or a datalist.")
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        raise InputError(f"{some} {'does' if len(missing) == 1 else 'do'} not exist.", "Check the paths.")
+    check_there(paths)
     single = paths[0] / "dataset.json" if (paths[0] / "dataset.json").is_file() else paths[0]
     if len(paths) == 1 and single.suffix.lower() == ".json":
         datalist, complete = read_json(single, allow_outside)
@@ -107,6 +104,19 @@ def _one_patient(cases: Sequence[Case]) -> tuple[str, ...]:
         f"of one ({count} CTs) and never split between training and validation. If that is wrong, name each "
         '"patient" in a datalist.',
     )
+
+
+def check_there(paths: Sequence[Path]) -> None:
+    """Whether all paths are there.
+
+    Raises:
+        InputError: some are not; names them.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        some = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        hint = "Check the path." if len(missing) == 1 else "Check the paths; put paths with blanks in quotes."
+        raise InputError(f"{some} {'does' if len(missing) == 1 else 'do'} not exist.", hint)
 
 
 def split_by_patient(cases: Sequence[Case], share: float, seed: int) -> tuple[tuple[Case, ...], tuple[Case, ...]]:

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import SimpleITK as sitk  # noqa: N813 - the name that its manual uses
 
+from SwinSSLLib.data.geometry import Volume
 from SwinSSLLib.data.headers import (
     AGAIN,
     check_nifti,
@@ -102,6 +103,20 @@ def _load_nifti(path: Path) -> Loaded:
         return Loaded(image)
     words = f"{path.name} does not say how it lies in the patient; left and right may be swapped."
     return Loaded(image, (words,))
+
+
+def outline(path: Path) -> Volume:
+    """The shape and the geometry of a volume file by its header alone; its voxels stand for nothing.
+
+    Raises:
+        InputError: the header cannot be read, or is not that of a CT.
+    """
+    if not path.is_file() or volume_suffix(path) is None:
+        raise InputError(f"{path} is not a volume file that can be read.", AGAIN)
+    reader = _informed_reader(path)
+    check_header(reader, path)
+    voxels = np.broadcast_to(np.int16(0), reader.GetSize())
+    return Volume(voxels, reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection(), source=path)
 
 
 def load_segmentation(path: Path) -> sitk.Image:

@@ -113,21 +113,10 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
     Raises:
         InputError: the new grid would have an impossible number of voxels.
     """
-    axes, closest, own, aligned = _ras_axes(volume)
-    wanted = tuple(own) if spacing is None else spacing
-    if aligned and np.allclose(wanted, own, rtol=1e-6, atol=0):
-        upright = _reordered(volume, axes, closest)
+    upright, wanted = _upright(volume, spacing)
+    if upright is not None:
         return replace(upright, array=np.ascontiguousarray(upright.array, dtype=np.uint8 if labels else np.int16))
-    corners = _corners(volume, 0.5)
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    size = [max(1, int(np.ceil(extent / step - 1e-4))) for extent, step in zip(high - low, wanted, strict=True)]
-    if not _is_plausible(size, volume):
-        raise InputError(
-            f"{volume.source or volume.name or 'The volume'} would have {' x '.join(map(str, size))} voxels at"
-            f" {' x '.join(f'{s:g}' for s in wanted)} mm.",
-            "Check its spacing.",
-        )
-    first = (low + high) / 2 - (np.array(size) - 1) / 2 * np.array(wanted)
+    size, first = _grid_of(volume, wanted)
     resampler = sitk.ResampleImageFilter()
     resampler.SetSize(size)
     resampler.SetOutputSpacing([float(s) for s in wanted])
@@ -147,6 +136,41 @@ def resample_to_ras(volume: Volume, spacing: Triple | None, *, labels: bool = Fa
         source=volume.source,
         warnings=volume.warnings,
     )
+
+
+def shape_at(volume: Volume, spacing: Triple | None) -> tuple[int, int, int]:
+    """Voxels (I, J, K) that ``resample_to_ras`` would give; only the shape and the geometry are looked at.
+
+    Raises:
+        InputError: the new grid would have an impossible number of voxels.
+    """
+    upright, wanted = _upright(volume, spacing)
+    if upright is not None:
+        return upright.shape
+    i, j, k = _grid_of(volume, wanted)[0]
+    return i, j, k
+
+
+def _upright(volume: Volume, spacing: Triple | None) -> tuple[Volume | None, tuple[float, ...]]:
+    """The same voxels flipped and permuted, where no more is needed; and the spacing that is wanted."""
+    axes, closest, own, aligned = _ras_axes(volume)
+    wanted = tuple(own) if spacing is None else spacing
+    keeps = aligned and np.allclose(wanted, own, rtol=1e-6, atol=0)
+    return _reordered(volume, axes, closest) if keeps else None, wanted
+
+
+def _grid_of(volume: Volume, wanted: tuple[float, ...]) -> tuple[list[int], np.ndarray]:
+    """Size of the grid around a volume, and the place of its first voxel in RAS."""
+    corners = _corners(volume, 0.5)
+    low, high = corners.min(axis=1), corners.max(axis=1)
+    size = [max(1, int(np.ceil(extent / step - 1e-4))) for extent, step in zip(high - low, wanted, strict=True)]
+    if not _is_plausible(size, volume):
+        raise InputError(
+            f"{volume.source or volume.name or 'The volume'} would have {' x '.join(map(str, size))} voxels at"
+            f" {' x '.join(f'{s:g}' for s in wanted)} mm.",
+            "Check its spacing.",
+        )
+    return size, (low + high) / 2 - (np.array(size) - 1) / 2 * np.array(wanted)
 
 
 def _is_plausible(size: list[int], volume: Volume) -> bool:

@@ -53,10 +53,7 @@ def obtain(
         Stopped: on request.
     """
     if not accepted:
-        raise InputError(
-            f"The licence of {entry.name} was not accepted: {entry.licence['name']}, {entry.licence['url']}.",
-            "Read it, then accept it with --accept-licence.",
-        )
+        raise not_accepted(entry)
     name = name or entry.name
     if library.folder(name).exists():
         raise InputError(f"The model {name!r} is installed already.", f"Use it, or `swinssl models remove {name}`.")
@@ -76,6 +73,14 @@ def obtain(
         return _install(entry, fetched, library, name)
     finally:
         fetched.unlink(missing_ok=True)
+
+
+def not_accepted(entry: Entry) -> InputError:
+    """The sentence for a licence that was not accepted."""
+    return InputError(
+        f"The licence of {entry.name} was not accepted: {entry.licence['name']}, {entry.licence['url']}.",
+        "Read it, then accept it with --accept-licence.",
+    )
 
 
 def elsewhere(entry: Entry) -> str:

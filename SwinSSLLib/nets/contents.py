@@ -41,7 +41,8 @@ def read_content(path: Path) -> Any:
     except Exception as error:  # zip, pickle, safetensors and torch each have their own kinds of damage
         raise InputError(
             f"{path} cannot be read as weights: {_why(error)}.",
-            "It is damaged, or it would have to execute code to be read, which is never done.",
+            "It is damaged, or it would have to execute code to be read, which is never done. "
+            "Where it was made: torch.save(model.state_dict(), 'weights.pt').",
         ) from error
 
 

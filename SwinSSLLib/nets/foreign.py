@@ -8,13 +8,14 @@ Known layouts (all read in the public sources):
   ``swin_vit.*``, with heads ``rotation_head``, ``contrastive_head`` and ``conv``;
 - fine-tuned Swin UNETR: MONAI's names, bare or under "state_dict", "model" or "net", with ``module.`` or ``backbone.``;
 - Disruptive Autoencoders: {"model": encoder.patch_embed.*, encoder.layersN.0.0.*, decoder, mask token};
-- VoCo and other files for ``use_v2``: the same with ``layersNc``.
+- VoCo and other files for ``use_v2``: the same with ``layersNc``;
+- any of these under the name that a wrapper gives it, as ``model.`` (Lightning) or ``net.``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,15 @@ from SwinSSLLib.settings import HeadSettings, NetworkSettings
 from SwinSSLLib.validation import build
 
 _PREFIXES = ("module.", "_orig_mod.", "backbone.", "student.")
+#: The first convolution, whatever stands before it; wrappers (Lightning, one's own) put the network under a name.
+_ANCHOR = re.compile(
+    r"(?P<wrapper>(?:.*\.)?)(?:swinViT|swin_vit)\.patch_embed\.proj\.weight|"
+    r"(?P<bare>.+\.)patch_embed\.proj\.weight"
+)
+#: A block of a Swin encoder, or anything under its name in MONAI.
+_PART = re.compile(r"swinViT\.|swin_vit\.|(^|\.)layers[1-4]\.0\.(0\.)?blocks\.")
+#: Where a file holds several (a teacher, a moving average), the network that was trained.
+_TRAINED = ("model.", "_model.", "net.", "network.", "swin_unetr.", "swinunetr.")
 _HEADS = {
     "rotation_head.": "rotation_head.",
     "contrastive_head.": "contrast_head.",
@@ -85,8 +95,12 @@ def read_foreign(path: Path, *, merging: str = "legacy", force: bool = False) ->
 def from_content(content: Any, path: Path, *, merging: str = "legacy", force: bool = False) -> Foreign:
     """As :func:`read_foreign`, for a file that is in memory already; ``path`` is its name in messages."""
     tensors = named_tensors(content, path)
-    given, origin, left_out = _translated(tensors)
-    if FIRST not in given:
+    given, origin, left_out = _translated(tensors, path)
+    part = next((name for name in tensors if _PART.search(name)), "")
+    if FIRST not in given and part:
+        why = f"{one_line(part, 120)} is there, the patch embedding is missing"
+        raise InputError(f"{path} holds only a part of a Swin encoder ({why}).", "Choose a complete file.")
+    if not part:
         raise InputError(f"{path} holds no Swin encoder{_what_it_is(tensors)}.", "Choose weights of a Swin UNETR.")
     network = replace(_network_of(given, path), merging=merging)
     kind, heads, receiver, found = _kind_of(given, network)
@@ -115,12 +129,14 @@ def from_content(content: Any, path: Path, *, merging: str = "legacy", force: bo
     return Foreign(state, network, kind, heads, coverage)
 
 
-def _translated(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+def _translated(tensors: Mapping[str, Tensor], path: Path) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
     """Tensors by our names, the file's name of each, and the file's names that have no place or come twice."""
     given: dict[str, Tensor] = {}
     origin: dict[str, str] = {}
     left_out: list[str] = []
     plain = {name: _without_prefixes(name) for name in tensors}
+    wrapper = _wrapper_of(plain.values(), path)
+    plain = {name: short.removeprefix(wrapper) for name, short in plain.items()}
     # Disruptive Autoencoders: its decoder has names of Swin UNETR and other shapes.
     autoencoder = "encoder.patch_embed.proj.weight" in plain.values()
     for name, short in plain.items():
@@ -136,6 +152,23 @@ def _without_prefixes(name: str) -> str:
     while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return name
+
+
+def _wrapper_of(names: Iterable[str], path: Path) -> str:
+    """What stands before every tensor of the network, such as ``model.``; mostly nothing.
+
+    Raises:
+        InputError: there are several networks, and nobody knows which one is meant.
+    """
+    found = {match["wrapper"] or match["bare"] or "" for name in names if (match := _ANCHOR.fullmatch(name))}
+    found = {"" if wrapper == "encoder." else wrapper for wrapper in found}  # Disruptive Autoencoders
+    if len(found) < 2 or "" in found:
+        return found.pop() if len(found) == 1 else ""
+    known = next((wrapper for wrapper in _TRAINED if wrapper in found), None)
+    if known is None:
+        several = one_line(", ".join(sorted(found)), 200)
+        raise InputError(f"{path} holds several Swin encoders: under {several}.", "Save one of them alone.")
+    return known
 
 
 def _our_name(name: str) -> str:
@@ -154,11 +187,15 @@ def _our_name(name: str) -> str:
 def _network_of(state: Mapping[str, Tensor], path: Path) -> NetworkSettings:
     """Feature size, channels, window, depths, heads, version and classes, from shapes alone."""
     try:
+        if state[FIRST].dim() != 5:
+            raise ValueError("its first convolution is not one of three dimensions")
         feature_size, in_channels, patch, _, _ = state[FIRST].shape
         depths, heads = [], []
         for stage in range(1, 5):
             pattern = re.compile(rf"{re.escape(ENCODER)}layers{stage}\.0\.blocks\.(\d+)\.")
             blocks = {int(match[1]) for name in state if (match := pattern.match(name))}
+            if not blocks:
+                raise ValueError(f"stage {stage} is missing: no {ENCODER}layers{stage}")
             # Blocks come in pairs, plain and shifted; an odd number means that one is missing, not that it is so.
             depths.append(2 * ((max(blocks) + 2) // 2))
             table = state[f"{ENCODER}layers{stage}.0.blocks.0.attn.relative_position_bias_table"]

@@ -18,7 +18,7 @@ from SwinSSLLib.data.volumes import is_volume_file, read_volume, volume_name
 from SwinSSLLib.errors import InputError, SwinSSLError
 from SwinSSLLib.models import Model, load_model
 from SwinSSLLib.segment.pipeline import Options, Result, load_network, organs_of, segment_volume
-from SwinSSLLib.segment.results import SUFFIXES, label_suffix, write_labels, write_tables
+from SwinSSLLib.segment.results import SUFFIXES, is_complete, label_suffix, tables_of, write_labels, write_tables
 from SwinSSLLib.segment.scoring import Network
 from SwinSSLLib.segment.windows import Progress, Stop, Stopped
 
@@ -37,6 +37,7 @@ class FileResult:
         files: what was written: label file, JSON, CSV; empty after an error.
         result: measures, time and warnings; None after an error. The voxels are in the label file.
         error: what went wrong, or None.
+        skipped: it was there already; ``files`` are those that were there.
         timings: seconds by part: ``read``, ``prepare`` (resampling), ``network``, ``paint`` (blending, painting,
             measuring) and ``write``.
     """
@@ -45,6 +46,7 @@ class FileResult:
     files: tuple[Path, ...] = ()
     result: Result | None = None
     error: SwinSSLError | None = None
+    skipped: bool = False
     timings: dict[str, float] = field(default_factory=dict)
 
 
@@ -56,6 +58,8 @@ def segment_files(
     *,
     suffix: str = SUFFIXES[0],
     series: str | None = None,
+    skip_existing: bool = False,
+    shard: tuple[int, int] = (1, 1),
     progress: FileProgress | None = None,
     stop: Stop | None = None,
     finished: Callable[[FileResult], None] | None = None,
@@ -72,6 +76,8 @@ def segment_files(
         options: see :class:`Options`.
         suffix: format of the label files if ``out`` is a folder.
         series: DICOM series to read where a folder holds several.
+        skip_existing: leave out what has its label file and its tables.
+        shard: (I, N): only the I-th of N shares of the inputs; the names of the files are those of the whole.
         progress: see :data:`FileProgress`.
         stop: asked before every call of the network.
         finished: called with each result as soon as it is there.
@@ -81,24 +87,32 @@ def segment_files(
         Stopped: on request; what was written before stays.
     """
     sources = list_inputs(inputs)
-    targets = _targets(sources, out, suffix)
+    share = list(zip(sources, _targets(sources, out, suffix), strict=True))[shard[0] - 1 :: shard[1]]
     load = partial(Segmenter.load, model) if isinstance(model, Path | Model) else model
-    segmenter = load(options or Options())
+    there = [skip_existing and is_complete(target) for _, target in share]
+    segmenter = None if all(there) else load(options or Options())
     results: list[FileResult] = []
-    for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        try:
-            advance = _of_file(progress, number, len(sources), source.name)
-            results.append(segmenter(source, target, series=series, progress=advance, stop=stop))
-        except Stopped:
-            raise
-        except SwinSSLError as error:
-            if len(sources) == 1:
-                raise
-            log.warning("%s: %s", source, error)
-            results.append(FileResult(source, error=error))
+    for number, (source, target) in enumerate(share):
+        if there[number] or segmenter is None:
+            results.append(FileResult(source, (target, *tables_of(target)), skipped=True))
+        else:
+            advance = _of_file(progress, number, len(share), source.name)
+            work = partial(segmenter, source, target, series=series, progress=advance, stop=stop)
+            results.append(work() if len(sources) == 1 else _kept(work, source))
         if finished:
             finished(results[-1])
     return results
+
+
+def _kept(work: Callable[[], FileResult], source: Path) -> FileResult:
+    """The result, or the error of one input in its place."""
+    try:
+        return work()
+    except Stopped:
+        raise
+    except SwinSSLError as error:
+        log.warning("%s: %s", source, error)
+        return FileResult(source, error=error)
 
 
 def list_inputs(inputs: Sequence[Path]) -> list[Path]:

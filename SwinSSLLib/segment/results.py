@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,10 @@ from SwinSSLLib.organs import ANATOMICAL_STRUCTURE, Organ
 
 #: Label files that can be written; the first is the default.
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+
+#: What stands between a case's name and the ending of its tables.
+_TABLE = ".organs"
+_COLUMNS = ("id", "name", "present", "volume_ml", "mean_hu", "voxels")
 
 #: The terminology that holds the organs' codes, and that of the (unused) anatomic region, as 3D Slicer names them
 #: (Slicer, Modules/Loadable/Terminologies/Resources/*-DICOM-Master.json).
@@ -109,7 +114,6 @@ def write_tables(path: Path, organs: Sequence[OrganMeasure], more: Mapping[str, 
         organs: rows of the tables.
         more: fields of the JSON besides ``organs``.
     """
-    stem = path.name[: -len(label_suffix(path) or path.suffix)]
     rows = [
         {
             "id": organ.id,
@@ -121,15 +125,61 @@ def write_tables(path: Path, organs: Sequence[OrganMeasure], more: Mapping[str, 
         }
         for organ in organs
     ]
-    as_json, as_csv = (path.with_name(f"{stem}.organs{ending}") for ending in (".json", ".csv"))
+    as_json, as_csv = tables_of(path)
     atomic.write_json(as_json, {**more, "labels": path.name, "organs": rows})
+    _write_csv(as_csv, _COLUMNS, rows)
+    return as_json, as_csv
+
+
+def tables_of(path: Path) -> tuple[Path, Path]:
+    """Where the tables of a label file are: JSON and CSV."""
+    stem = path.name[: -len(label_suffix(path) or path.suffix)]
+    return path.with_name(f"{stem}{_TABLE}.json"), path.with_name(f"{stem}{_TABLE}.csv")
+
+
+def is_complete(path: Path) -> bool:
+    """Whether a label file is there with its tables, which are written after it."""
+    return path.is_file() and all(table.is_file() for table in tables_of(path))
+
+
+def write_overview(folder: Path) -> Path:
+    """Write ``organs.csv``: the tables of all cases in a folder in one, a row a case and organ.
+
+    Several processes may do so at the same time: the last one to finish has seen what all of them have written.
+
+    Raises:
+        InputError: a table cannot be read, or the file cannot be written.
+    """
+    overview = folder / "organs.csv"
+    while True:
+        before = _marks(folder)
+        rows = [{"case": name.removesuffix(f"{_TABLE}.json"), **row} for name in before for row in _rows(folder / name)]
+        _write_csv(overview, ("case", *_COLUMNS), rows)
+        if _marks(folder) == before:
+            return overview
+
+
+def _marks(folder: Path) -> dict[str, int]:
+    """The tables in a folder by name, and when each was written."""
+    return {file.name: file.stat().st_mtime_ns for file in sorted(folder.glob(f"*{_TABLE}.json"))}
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    try:
+        return [{name: row[name] for name in _COLUMNS} for row in json.loads(file.read_bytes())["organs"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{file} cannot be read as a table of organs.", "Delete it, and segment that CT again with --skip-existing."
+        ) from error
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     text = io.StringIO(newline="")
-    table = csv.DictWriter(text, ["id", "name", "present", "volume_ml", "mean_hu", "voxels"])
+    table = csv.DictWriter(text, columns)
     table.writeheader()
     table.writerows({**row, "present": "yes" if row["present"] else "no"} for row in rows)
-    with atomic.replacing(as_csv) as file:
+    with atomic.replacing(path) as file:
         file.write(text.getvalue().encode())
-    return as_json, as_csv
 
 
 def _slicer_segmentation(labels: Volume, organs: Sequence[Organ]) -> dict[str, Any]:

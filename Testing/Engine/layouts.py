@@ -127,6 +127,10 @@ LAYOUTS: dict[str, tuple[Callable[[State], Any], str, int, int]] = {
     "SuPreM": (prefixed("module.backbone.swinViT.", "net"), "encoder", 126, 0),
     "compiled": (prefixed("_orig_mod.module.", "model"), "encoder", 126, 0),
     "compiled inside": (prefixed("module._orig_mod.swinViT.", "network_weights"), "encoder", 126, 0),
+    "Lightning": (prefixed("model.swinViT.", "state_dict"), "encoder", 126, 0),
+    "Lightning, compiled": (prefixed("_model._orig_mod.swinViT.", "state_dict"), "encoder", 126, 0),
+    "a wrapper of one's own": (prefixed("my_net.inner.swinViT."), "encoder", 126, 0),
+    "a wrapped bare encoder": (prefixed("swin_unetr.", None, fc), "encoder", 126, 0),
     "student": (prefixed("student.swinViT."), "encoder", 126, 0),
     "Disruptive Autoencoders": (autoencoder, "encoder", 130, 4),
 }

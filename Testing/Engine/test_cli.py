@@ -158,6 +158,8 @@ def test_the_cache_is_listed_checked_and_emptied(swinssl, tmp_path, a_cohort, ti
     code, told, _ = swinssl("cache", "verify", "--cache", cache, "--json")
     entries = json.loads(told)["entries"]
     assert (code, [entry["good"] for entry in entries]) == (0, [True] * 6)
+    assert [entry["spacing"] for entry in entries] == [[8.0, 8.0, 8.0]] * 6
+    assert all(entry["bytes"] > 2 * 42 * 36 * 36 for entry in entries)
     image = next(cache.glob(f"{entries[0]['key']}/*.npy"))
     content = bytearray(image.read_bytes())
     content[-1] ^= 1

@@ -42,7 +42,7 @@ from SwinSSLLib.settings import PretrainSettings
 from SwinSSLLib.validation import to_dict
 
 #: Pages whose examples another test runs as they stand, and how many blocks of each language that test knows.
-PAGES_ELSEWHERE = {"Docs/cluster.md": ("Testing/Processes/test_cluster_page.py", {"bash": 4, "sbatch": 2})}
+PAGES_ELSEWHERE = {"Docs/cluster.md": ("Testing/Processes/test_cluster_page.py", {"bash": 6, "sbatch": 3})}
 #: Commands that are not run here, and who runs them or why nobody does.
 COMMANDS_ELSEWHERE = {
     "pip install .": "Testing/run.py installs the clone before any test runs",
@@ -53,7 +53,7 @@ OTHERS = {
     "torchrun": "--nproc-per-node --nnodes --max-restarts --shutdown-timeout --rdzv-backend --rdzv-endpoint --rdzv-id "
     "--rdzv-conf --local-addr --standalone",
     "sbatch and srun": "--nodes --ntasks --ntasks-per-node --gpus-per-node --cpus-per-task --time --signal --requeue "
-    "--open-mode --job-name --kill-on-bad-exit",
+    "--open-mode --job-name --kill-on-bad-exit --array --gpus --pty",
     "pip and rsync": "--exclude --upgrade",
 }
 

@@ -170,6 +170,45 @@ def test_less_than_the_whole_encoder_is_refused_unless_forced(tmp_path, oracle, 
     assert all(lost in name for name in forced.coverage.missing)
 
 
+def test_a_wrapped_segmenter_arrives_whole(tmp_path, swin_unetr_of_monai_1_4):
+    network = swin_unetr_of_monai_1_4.SwinUNETR(img_size=(64, 32, 32), in_channels=1, out_channels=14, feature_size=12)
+    state = layouts.random_(network).state_dict()
+    for wrapper in ("model.", "swinunetr.", "network.net."):
+        torch.save({"state_dict": {f"{wrapper}{name}": value for name, value in state.items()}}, tmp_path / "w.ckpt")
+        foreign = read_foreign(tmp_path / "w.ckpt")
+        assert (foreign.kind, foreign.coverage.complete, len(foreign.coverage.renamed)) == ("segmenter", True, 159)
+        assert all(torch.equal(foreign.state[name], value) for name, value in state.items())
+
+
+def test_of_several_networks_the_trained_one_is_taken_or_they_are_named(tmp_path, oracle):
+    state = oracle.state_dict()
+
+    def save(*wrappers: str) -> Path:
+        several = {f"{w}swinViT.{name}": value + n for n, w in enumerate(wrappers) for name, value in state.items()}
+        torch.save(several, tmp_path / "w.pt")
+        return tmp_path / "w.pt"
+
+    foreign = read_foreign(save("ema_model.", "model."))
+    first = "patch_embed.proj.weight"
+    assert torch.equal(foreign.state[f"swinViT.{first}"], state[first] + 1)
+    assert len(foreign.coverage.unexpected) == 126
+    with pytest.raises(InputError, match=r"several Swin encoders: under one\., two\."):
+        read_foreign(save("one.", "two."))
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [("layers3.", "stage 3 is missing"), ("patch_embed.", "the patch embedding is missing")],
+)
+def test_what_a_part_of_an_encoder_lacks_is_said(tmp_path, oracle, lost, words):
+    for wrapper in ("swinViT.", "model.swinViT.", ""):
+        state = {f"{wrapper}{name}": v for name, v in oracle.state_dict().items() if not name.startswith(lost)}
+        torch.save(state, tmp_path / "w.pt")
+        with pytest.raises(InputError, match=words) as caught:
+            read_foreign(tmp_path / "w.pt")
+        assert "vision transformer" not in caught.value.message
+
+
 def test_numbers_that_are_none_are_refused(tmp_path, oracle):
     state = dict(oracle.state_dict())
     state["layers4.0.blocks.0.norm1.weight"] = torch.full_like(state["layers4.0.blocks.0.norm1.weight"], torch.nan)
@@ -184,6 +223,7 @@ def test_numbers_that_are_none_are_refused(tmp_path, oracle):
         (("encoder.stages.0.blocks.0.conv1.weight",), "nnU-Net"),
         (("vit.blocks.0.attn.qkv.weight",), "vision transformer"),
         (("something.weight",), "holds no Swin encoder"),
+        (("encoder.patch_embed.proj.weight", "encoder.blocks.0.attn.qkv.weight"), "vision transformer"),
     ],
 )
 def test_other_networks_are_named(tmp_path, names, words):
@@ -201,6 +241,13 @@ def test_code_in_a_file_does_not_run(tmp_path):
     with pytest.raises(InputError, match=r"evil\.pt cannot be read"):
         read_foreign(tmp_path / "evil.pt")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_whole_module_is_refused_with_what_to_do_where_it_was_made(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(InputError, match="asks to execute torch") as caught:
+        read_foreign(tmp_path / "module.pt")
+    assert "torch.save(model.state_dict(), 'weights.pt')" in caught.value.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"text"])

@@ -21,7 +21,7 @@ FLOORS = (
     ("organs", "atomic", "validation", "allocator", "places", "ranks", "launching", "thinning", "wakeup"),
     ("locking",),
     ("settings", "runs", "reporting", "control", "checkpoints", "meeting", "peers", "rounds", "shares"),
-    ("presets", "models", "devices", "optimizing"),
+    ("presets", "models", "devices", "optimizing", "settings_text"),
     ("launches",),
     ("data", "nets"),
     ("exchange",),
@@ -85,6 +85,16 @@ def test_importing_costs_nothing(module: str):
     code = f"import sys, {module}; print(sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("words", [["--data", "nowhere"], ["--data", ".", "--set", "loss.contrst=1"]])
+def test_what_is_wrong_with_the_words_is_told_before_torch_is_imported(words: list[str]):
+    code = (
+        "import sys\nfrom SwinSSLLib.cli import main\n"
+        f"assert main(['pretrain', '--out', 'no-such-run', *{words!r}]) == 2\n"
+        "assert 'torch' not in sys.modules and 'monai' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
 
 
 def test_showing_help_imports_no_torch():

@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from SwinSSLLib.commands import models
 from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.data.volumes import write_volume
 from SwinSSLLib.exchange import catalogue, obtaining
@@ -41,6 +42,8 @@ def test_import_show_list_export_remove(swinssl, library, a_segmenter_file, tmp_
     assert code == 0
     assert "159 of 159 tensors taken over" in out
     assert "--model mine" in out
+    last = out.splitlines()[-1]
+    assert "--merging fixed" in last and "--labels FILE" in last and "--spacing" not in last
     code, out, _ = swinssl("models", "show", "mine")
     assert code == 0
     assert "legacy merging" in out
@@ -59,6 +62,27 @@ def test_import_show_list_export_remove(swinssl, library, a_segmenter_file, tmp_
     assert len(torch.load(tmp_path / "encoder.pt", weights_only=True)["state_dict"]) == 126
     code, out, _ = swinssl("models", "remove", "mine")
     assert (code, list(library.glob("*"))) == (0, [])
+
+
+def test_show_says_how_a_run_was_trained(swinssl, a_pretrained_run, a_segmenter):
+    out = swinssl("models", "show", a_pretrained_run)[1]
+    job = json.loads((a_pretrained_run / "job.json").read_text())
+    training = job["settings"]["training"]
+    for words in (
+        f"{training['steps']} steps", f"batch {training['batch']}", f"seed {training['seed']}", "6 CTs",
+        f"torch {torch.__version__}", f"preset {job['settings']['preset']}", "rotation_accuracy",
+    ):  # fmt: skip
+        assert words in " ".join(out.split()), words
+    assert not [line for line in out.splitlines() if line.strip().startswith("sub_volumes")]
+    assert "validation on " in out
+    assert "126 of 126 encoder tensors" in swinssl("models", "show", a_segmenter)[1]
+
+
+def test_nothing_is_to_be_checked_that_was_stated(swinssl, library, a_segmenter_file, tmp_path):
+    (tmp_path / "labels.json").write_text(json.dumps([f"organ {number}" for number in range(14)]))
+    stated = ("--spacing", 4, 4, 4, "--window", -150, 250, "--roi", 64, 64, 64, "--merging", "fixed")
+    out = swinssl("models", "import", a_segmenter_file, *stated, "--labels", tmp_path / "labels.json")[1]
+    assert "Check" not in out
 
 
 def test_a_name_that_is_taken_is_kept(swinssl, library, a_segmenter_file):
@@ -99,6 +123,8 @@ def test_the_licence_is_shown_and_asked_for(swinssl, library, monkeypatch, offer
     monkeypatch.setattr(obtaining, "published", lambda: {"btcv-tiny": entry})
     monkeypatch.setattr(sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
     monkeypatch.setattr("builtins.input", lambda _: answer)
+    if not fetched:
+        monkeypatch.setattr(models, "Transfer", lambda *_, **__: pytest.fail("a bar for nothing"))
     code, out, err = swinssl("models", "download", "btcv-tiny")
     assert entry.licence["url"] in out
     assert "Apache License 2.0" in " ".join(out.split())

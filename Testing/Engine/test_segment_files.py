@@ -13,9 +13,10 @@ import torch
 
 from SwinSSLLib.data.volumes import Volume, write_volume
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.models import Model, make_card
+from SwinSSLLib.models import Model, make_card, save_model
 from SwinSSLLib.nets.swin import build_segmenter
 from SwinSSLLib.organs import ORGANS, by_id
+from SwinSSLLib.segment import results
 from SwinSSLLib.segment.files import list_inputs, segment_files
 from SwinSSLLib.segment.pipeline import Options, load_network, organs_of, segment_volume
 from SwinSSLLib.segment.results import measure, write_labels
@@ -145,6 +146,84 @@ def test_a_folder_is_segmented_file_by_file_and_a_bad_one_does_not_stop_the_othe
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "a.nii.gz", "a.organs.csv", "a.organs.json", "c.nii.gz", "c.organs.csv", "c.organs.json",
     ]  # fmt: skip
+
+
+@pytest.fixture
+def many(a_ct, a_model, tmp_path):
+    """Five CTs and a file that is none, a model in a folder, and the words of a command that segments them."""
+    for name in "abcde":
+        write_volume(a_ct, tmp_path / "in" / f"{name}.mha")
+    (tmp_path / "in" / "f.nii.gz").write_text("this is no NIfTI")
+    save_model(tmp_path / "model", a_model.card, a_model.state)
+    words: tuple[object, ...] = (
+        "segment",
+        tmp_path / "in",
+        "--model",
+        tmp_path / "model",
+        "--out",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    )
+    words += ("--exact", "--overlap", "0.1")
+    return words, tmp_path / "out"
+
+
+def cases_in(out) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in csv.DictReader((out / "organs.csv").read_text().splitlines()):
+        found.setdefault(row.pop("case"), []).append(row)
+    return found
+
+
+def test_a_second_run_does_what_is_missing_and_says_what_became_of_all(many, swinssl):
+    words, out = many
+    code, told, _ = swinssl(*words)
+    assert (code, "5 of 6 done, 1 failed, 0 skipped" in told) == (2, True), told
+    assert cases_in(out) == {
+        name: list(csv.DictReader((out / f"{name}.organs.csv").read_text().splitlines())) for name in "abcde"
+    }
+    (out / "b.organs.json").unlink()  # as if the process had been killed before its tables were written
+    (out / "c.seg.nrrd").unlink()
+    before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    code, told, _ = swinssl(*words, "--skip-existing", "--json")
+    events = [json.loads(line) for line in told.splitlines()]
+    assert events[-1] == {
+        "event": "done", "done": 2, "failed": 1, "skipped": 3, "cts": 6, "table": str(out / "organs.csv")
+    }  # fmt: skip
+    assert (code, [event["event"] for event in events].count("skipped")) == (2, 3)
+    after = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert {name[0] for name in after if before.get(name) != after[name]} == {"b", "c", "o"}
+    assert cases_in(out).keys() == set("abcde")
+
+
+def test_shares_of_an_array_are_the_whole_and_no_model_is_read_for_nothing(many, swinssl, monkeypatch):
+    words, out = many
+    for part in ("1/3", "2/3", "3/3"):
+        code, told, _ = swinssl(*words, "--shard", part)
+        assert code == (2 if part == "3/3" else 0)
+        assert ("1 of 2 done, 1 failed" if part == "3/3" else "2 of 2 done, 0 failed") in told
+    assert cases_in(out).keys() == set("abcde")
+    monkeypatch.setattr("SwinSSLLib.segment.kept.Keeper.get", lambda *_: pytest.fail("the model was read"))
+    assert "0 of 2 done, 0 failed, 2 skipped" in swinssl(*words, "--shard", "1/3", "--skip-existing")[1]
+    assert "0 of 0 done" in swinssl(*words, "--shard", "9/9", "--skip-existing")[1]
+
+
+def test_a_table_that_comes_while_the_overview_is_written_is_in_it(many, swinssl, monkeypatch):
+    words, out = many
+    swinssl(*words, "--shard", "1/3")
+    late = (out / "a.organs.json").read_text()
+    write, calls = results._write_csv, []
+
+    def meanwhile(*given):
+        write(*given)
+        calls.append(given)
+        if len(calls) == 1:
+            (out / "z.organs.json").write_text(late)
+
+    monkeypatch.setattr(results, "_write_csv", meanwhile)
+    results.write_overview(out)
+    assert "z" in cases_in(out)
 
 
 def test_equal_names_do_not_overwrite_each_other(a_ct, a_model, tmp_path):

@@ -14,5 +14,5 @@ _engine = importlib.util.module_from_spec(_spec)
 sys.modules["engine_fixtures"] = _engine
 _spec.loader.exec_module(_engine)
 
-for _name in ("a_cache_of_its_own", "a_cohort", "tiny"):
+for _name in ("a_cache_of_its_own", "a_cohort", "a_pretrained_run", "a_segmenter", "tiny"):
     globals()[_name] = getattr(_engine, _name)

@@ -119,24 +119,55 @@ def slurm(script: str, tasks: int) -> dict[str, str]:
 
 
 def test_the_page_has_the_examples_that_are_run_here():
-    assert len(examples("bash")) == 4
-    assert len(examples("sbatch")) == 2
+    assert len(examples("bash")) == 6
+    assert len(examples("sbatch")) == 3
     every = {word for script in examples("sbatch") for word in directives(script)}
-    assert {"signal", "requeue", "time", "ntasks-per-node", "open-mode"} <= every
+    assert {"signal", "requeue", "time", "ntasks-per-node", "open-mode", "array"} <= every
     for script in examples("sbatch"):
-        assert directives(script)["signal"].startswith("TERM@")
+        assert "requeue" not in directives(script) or directives(script)["signal"].startswith("TERM@")
         assert subprocess.run(["bash", "-n", "-c", script], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["devices", "torchrun"])
+def test_what_is_done_once_prepares_a_run(desk):
+    """Settings are printed, taken back, and fill the cache; here for the data and the spacing of the other examples."""
+    mine = {"settings.toml": str(desk.folder / "mine.toml"), "settings pretrain": "settings pretrain --preset quick"}
+    prepared = desk.start("set -e\n" + desk.smaller(examples("bash")[0], **mine))
+    told, _ = prepared.communicate(timeout=300)
+    assert prepared.returncode == 0, told[-3000:]
+    assert "All 6 CTs can be used." in told
+    assert "6 now, 0 before" in told
+    assert len(list((desk.folder / "cache").glob("*/image.npy"))) == 6
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["devices", "torchrun"])
 def test_one_machine(desk, number):
     desk.finish(desk.start(desk.smaller(examples("bash")[number])))
+    if number == 1:
+        longer = {"/shared/runs/longer": str(desk.run.path.with_name("longer")), "--steps 50000": "--steps 2"}
+        more = desk.start(desk.smaller(examples("bash")[4], **longer))
+        told, _ = more.communicate(timeout=300)
+        assert more.returncode == 0, told[-3000:]
+        assert RunFolder(desk.run.path.with_name("longer")).job()["init"] == str(desk.run.path)
+
+
+def test_an_array_segments_its_shares(desk, a_segmenter):
+    (desk.folder / "cts").mkdir()
+    for file in sorted((desk.cohort / "images").iterdir())[:3]:
+        (desk.folder / "cts" / file.name).write_bytes(file.read_bytes())
+    places = {"/shared/cts": str(desk.folder / "cts"), "/shared/runs/tuned": str(a_segmenter)}
+    script = desk.smaller(examples("sbatch")[2], **places, **{"/shared/segmentations": str(desk.folder / "out")})
+    script = script.replace("ARRAY_TASK_ID/8", "ARRAY_TASK_ID/2")
+    for job, words in (("1", "2 of 2 done"), ("2", "1 of 1 done"), ("1", "0 of 2 done, 0 failed, 2 skipped")):
+        started = desk.start(script, SLURM_ARRAY_TASK_ID=job, SLURM_CPUS_PER_TASK="1")
+        told, _ = started.communicate(timeout=300)
+        assert (started.returncode, words in told) == (0, True), told[-3000:]
+    assert len(list((desk.folder / "out").glob("*.seg.nrrd"))) == 3
 
 
 def test_several_nodes_are_one_where_there_is_one(desk):
     """On real nodes: test_two_nodes.py."""
     changes = {"--nnodes 2": "--nnodes 1", "node1:29500": f"localhost:{free_port()}", "=eth0": "=lo"}
-    desk.finish(desk.start(desk.smaller(examples("bash")[2], **changes)))
+    desk.finish(desk.start(desk.smaller(examples("bash")[3], **changes)))
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["srun", "torchrun"])
@@ -163,9 +194,9 @@ def test_a_job_is_told_that_its_time_is_over_and_goes_on_after_it_was_requeued(d
 
 
 def test_a_run_is_stopped_from_another_machine(desk):
-    launched = desk.start(desk.smaller(examples("bash")[0], **{"--preset quick": "--preset quick --steps 100000"}))
+    launched = desk.start(desk.smaller(examples("bash")[1], **{"--preset quick": "--preset quick --steps 100000"}))
     wait_until(lambda: step_of(desk.run.path) >= 1)
-    stop = desk.start(desk.smaller(examples("bash")[3]))
+    stop = desk.start(desk.smaller(examples("bash")[5]))
     assert stop.wait(60) == 0
     told, _ = launched.communicate(timeout=120)
     assert (launched.returncode, desk.run.status()["state"]) == (0, "stopped"), told[-2000:]
