@@ -49,7 +49,7 @@ def outsideArguments(data: list[str], run: Path) -> list[str] | None:
     if not names:
         return []
     if not (source.parent.parent == run.parent and isOurs(source.parent)):
-        words = _("{file} names {count} files outside of its own folder, such as {name}. Use them?")
+        words = _("{file} names files outside of its own folder ({count}, such as {name}). Use them?")
         question = words.format(file=source.name, count=len(names), name=names[0][:200])
         if not slicer.util.confirmYesNoDisplay(question, _("SwinSSL")):
             return None
