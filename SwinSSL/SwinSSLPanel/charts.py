@@ -23,7 +23,8 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = (
 
 
 #: Room above the curves, as a share of their height: Slicer's plots paint the legend into the upper right corner.
-LEGEND_ROOM = 0.5
+LEGEND_ROOM = 0.6
+LEGEND_FONT = 9
 
 
 #: Points of a curve that are drawn; a run of days has a hundred times as many.
@@ -146,6 +147,7 @@ class RunCharts:
         node.SetTitle(chart.title)
         node.SetXAxisTitle(_("step"))
         node.SetYAxisTitle("")
+        node.SetLegendFontSize(LEGEND_FONT)
         for curve in chart.curves:
             points = self._points.get(curve.metric, [])
             self._series(node, curve.metric, curve.title, points, curve.colour, dashed=False)
