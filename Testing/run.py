@@ -102,11 +102,16 @@ def processes(rest: Sequence[str]) -> int:
 
 
 def panel(rest: Sequence[str]) -> int:
-    """The panel in a window, in a stand-in for Slicer; ``--screenshot FILE`` for a picture of it."""
+    """The panel in a window with the sample CT, in a stand-in for Slicer; ``--screenshot FILE`` for a picture of it,
+    ``--load FILE`` for another CT, ``--help`` for the rest."""
     if problem := system_libraries():
         print(problem)
         return 4
-    words = list(rest) if "--module" in rest else ["--module", str(ROOT / "SwinSSL" / "SwinSSL.py"), *rest]
+    words = list(rest)
+    if "--module" not in rest:
+        words = ["--module", str(ROOT / "SwinSSL" / "SwinSSL.py"), *words]
+        if "--load" not in rest:
+            words += ["--load", str(ROOT / "Testing" / "Data" / "lidc-idri-0001-ct.nii.gz")]
     return run("-m", "Bench.panel", *words, PYTHONPATH=str(ROOT / "Testing"))
 
 

@@ -20,6 +20,7 @@ from SwinSSLPanel.tables import OrganRow, cell, fitHeight, makeTableNode, organR
 from SwinSSLPanel.terminology import useOwnTerms
 from SwinSSLPanel.verdicts import Verdict, rememberSpeed
 from SwinSSLPanel.volumes import volumeFile
+from SwinSSLPanel.wording import inPanelWords
 
 QUEUED, RUNNING, DONE, FAILED, STOPPED = "queued", "running", "done", "failed", "stopped"
 
@@ -150,7 +151,7 @@ class Batch:
     def onError(self, event: Mapping[str, Any]) -> None:
         """The worker says why a volume has no result."""
         for row in self._rowsOf(Path(str(event.get("source", "")))):
-            row.fail(f"{event.get('message', '')} {event.get('hint') or ''}".strip())
+            row.fail(inPanelWords(f"{event.get('message', '')} {event.get('hint') or ''}"))
             self.onChanged(row)
 
     def collect(self) -> None:
@@ -173,7 +174,7 @@ class Batch:
                 else:
                     # The runner's hint for a sudden death speaks of checkpoints, which only training has.
                     hint = _("What is finished is kept. Was the memory too small?")
-                    row.fail(f"{outcome.message} {hint if outcome.exitCode == -1 else outcome.hint}".strip())
+                    row.fail(inPanelWords(f"{outcome.message} {hint if outcome.exitCode == -1 else outcome.hint}"))
                 self.onChanged(row)
             elif row.state == FAILED and not row.sentence:
                 row.sentence = outcome.message or _("The worker did not say why.")

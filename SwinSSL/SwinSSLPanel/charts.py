@@ -22,6 +22,11 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = (
 )
 
 
+#: Room above the curves, as a share of their height: Slicer's plots paint the legend into the upper right corner.
+LEGEND_ROOM = 0.6
+LEGEND_FONT = 9
+
+
 #: Points of a curve that are drawn; a run of days has a hundred times as many.
 MOST_POINTS = 2000
 
@@ -142,6 +147,7 @@ class RunCharts:
         node.SetTitle(chart.title)
         node.SetXAxisTitle(_("step"))
         node.SetYAxisTitle("")
+        node.SetLegendFontSize(LEGEND_FONT)
         for curve in chart.curves:
             points = self._points.get(curve.metric, [])
             self._series(node, curve.metric, curve.title, points, curve.colour, dashed=False)
@@ -150,7 +156,19 @@ class RunCharts:
                 first, last = self._range(chart)
                 line = [(first, level), (last, level)]
                 self._series(node, f"chance {chart.name}", _("chance"), line, GREY, dashed=True)
+        self._fitHeight(node, chart)
         return node
+
+    def _fitHeight(self, node: Any, chart: Chart) -> None:
+        """An axis that leaves the legend a place of its own above the curves."""
+        values = [value for curve in chart.curves for _step, value in self._points.get(curve.metric, [])]
+        if not values:
+            return
+        values += [self._chance[curve.chance] for curve in chart.curves if curve.chance in self._chance]
+        low, high = min(values), max(values)
+        height = max(high - low, 1e-3 * abs(high), 1e-6)  # a single point, too, stands on an axis
+        node.SetYAxisRangeAuto(False)
+        node.SetYAxisRange(low - 0.05 * height, high + LEGEND_ROOM * height)
 
     def _range(self, chart: Chart) -> tuple[float, float]:
         steps = [step for curve in chart.curves for step, _value in self._points.get(curve.metric, [])]

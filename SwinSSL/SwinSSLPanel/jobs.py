@@ -157,11 +157,7 @@ class ProcessRunner:
     def _launch(self, arguments: list[str]) -> None:
         """Start a process."""
         self._out, self._err = LineReader(self._onLine), LineReader(self._onText)
-        process = qt.QProcess()
-        environment = qt.QProcessEnvironment.systemEnvironment()
-        for name, value in engine.workerVariables().items():
-            environment.insert(name, value)
-        process.setProcessEnvironment(environment)
+        process = _newProcess()
         process.connect("readyReadStandardOutput()", self._readOutput)
         process.connect("readyReadStandardError()", self._readError)
         process.connect("finished(int,QProcess::ExitStatus)", self._onFinished)
@@ -274,6 +270,25 @@ class ProcessRunner:
         self.stage = ""
         process.deleteLater()
         self._listener.onEnded(outcome)
+
+
+def startDetached(arguments: list[str]) -> bool:
+    """Start a worker that outlives Slicer and is stopped through its folder; whether it could be started."""
+    process = _newProcess()
+    process.setProgram(engine.pythonProgram())
+    process.setArguments(engine.workerArguments(arguments))
+    process.setStandardOutputFile(qt.QProcess.nullDevice())
+    process.setStandardErrorFile(qt.QProcess.nullDevice())
+    return bool(process.startDetached())
+
+
+def _newProcess() -> Any:
+    process = qt.QProcess()
+    environment = qt.QProcessEnvironment.systemEnvironment()
+    for name, value in engine.workerVariables().items():
+        environment.insert(name, value)
+    process.setProcessEnvironment(environment)
+    return process
 
 
 def parsed(line: str) -> Event | None:

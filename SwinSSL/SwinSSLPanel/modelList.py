@@ -145,6 +145,8 @@ def diceLine(card: Mapping[str, Any]) -> str:
         cases = [str(name) for name in validation.get("cases") or []]
         names = ", ".join(cases[:3]) + (" …" if len(cases) > 3 else "")
         words = _("Dice {dice:.3f} on {count} validation CTs kept aside ({names})")
+        if len(cases) == 1:
+            words = _("Dice {dice:.3f} on one validation CT kept aside ({names})")
         return words.format(dice=validation["dice"], count=len(cases), names=names)
     stated = metrics.get("stated")
     return statedLine(stated[0]) if isinstance(stated, list) and stated else ""

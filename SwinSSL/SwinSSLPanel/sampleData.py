@@ -62,12 +62,15 @@ def makePhantom(seed: int | None = None) -> Any:
     Args:
         seed: says which patient; None for one that the scene does not have yet.
 
-    Returns None, with a line in the log, where the packages for it are not installed yet.
+    Returns None, after saying what to do, where the packages for it are not installed yet.
     """
     try:
         from SwinSSLLib.data.phantom import make_phantom
     except ImportError as error:
-        logging.error(_("The phantom cannot be made yet: {error}. Run Setup first.").format(error=error))
+        logging.info("The phantom cannot be made: %s", error)
+        slicer.util.errorDisplay(
+            _("Python packages are missing. Open SwinSSL > Setup and press Install…"), windowTitle=_("SwinSSL")
+        )
         return None
     from SwinSSLLib.organs import ORGANS
     from SwinSSLPanel.segmentations import segmentationFromLabels

@@ -64,9 +64,14 @@ def makePrivate(folder: Path) -> None:
         (folder / MARK).touch(mode=0o600)
 
 
+def isOurs(folder: Path) -> bool:
+    """Whether :func:`makePrivate` made a folder."""
+    return (folder / MARK).is_file()
+
+
 def removeCopies(folder: Path) -> None:
     """Remove a folder that :func:`makePrivate` made; one of anybody else stays."""
-    if (folder / MARK).is_file():
+    if isOurs(folder):
         shutil.rmtree(folder, ignore_errors=True)
 
 

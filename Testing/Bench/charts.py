@@ -63,6 +63,7 @@ class PlotView(Canvas):
     def _titles(self, chart: Any) -> None:
         self._chart.SetTitle(chart.GetTitle() if chart.GetTitleVisibility() and chart.GetTitle() else "")
         self._chart.SetShowLegend(bool(chart.GetLegendVisibility()))
+        self._chart.GetLegend().SetLabelSize(chart.GetLegendFontSize())
         bottom, left = self._chart.GetAxis(1), self._chart.GetAxis(0)
         bottom.SetTitle(chart.GetXAxisTitle() or "")
         left.SetTitle(chart.GetYAxisTitle() or "")

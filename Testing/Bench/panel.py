@@ -24,7 +24,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--module", type=Path, help="a scripted module: its .py file, or the folder of its name")
     parser.add_argument("--screenshot", type=Path, help="write a PNG of the window and leave")
     parser.add_argument("--layout", choices=sorted(LAYOUTS), default="four-up")
-    parser.add_argument("--load", type=Path, action="append", default=[], help="files to load first")
+    parser.add_argument(
+        "--load", type=Path, action="append", default=[], metavar="FILE", help="a volume to load first; more than once"
+    )
     parser.add_argument("--size", default="1280x800", help="width x height of the window")
     parser.add_argument(
         "--forgive",
@@ -44,6 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.module is not None and not options.module.exists():
         print(f"No such module: {options.module}", file=sys.stderr)
         return 2
+    if missing := [path for path in options.load if not path.exists()]:
+        print(f"No such file: {missing[0]}", file=sys.stderr)
+        return 2
+    if options.screenshot is None and not system.has_display():
+        print("No display: use --screenshot FILE", file=sys.stderr)
+        return 2
     # Only now, because these need the libraries that were looked for.
     from Bench import application
 
@@ -54,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     window.resize(*(int(part) for part in options.size.split("x")))
     app.layoutManager().setLayout(getattr(slicer.vtkMRMLLayoutNode, LAYOUTS[options.layout]))
     for path in options.load:
-        app.coreIOManager().loadFile(str(path))
+        show(path)
     if options.forgive:
         strictness.lenient()
     if options.module is not None:
@@ -65,6 +73,17 @@ def main(arguments: list[str] | None = None) -> int:
     if options.screenshot is None:
         return int(app.exec())
     return photograph(options.screenshot)
+
+
+def show(path: Path) -> None:
+    """Load a file; a volume fills the slice views."""
+    import slicer
+
+    before = set(slicer.util.getNodesByClass("vtkMRMLVolumeNode"))
+    slicer.app.coreIOManager().loadFile(str(path))
+    new = [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode") if node not in before]
+    if new:
+        slicer.util.setSliceViewerLayers(background=new[0], fit=True)
 
 
 def photograph(path: Path) -> int:

@@ -55,6 +55,13 @@ def _loads(library: str) -> bool:
     return True
 
 
+def has_display() -> bool:
+    """Whether a window can be seen; on other systems than Linux there is always a screen to ask for."""
+    if os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return False
+    return not sys.platform.startswith("linux") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def missing_packages(on_display: bool | None = None) -> list[str]:
     """Debian packages of what cannot be loaded; of X only what a display needs."""
     if not sys.platform.startswith("linux"):

@@ -244,3 +244,31 @@ def test_the_panel_command_writes_a_screenshot(display: bool, panel_module: Path
     assert (picture.width(), picture.height()) == (1280, 800)
     assert len(colours) > 30, "the views are empty"
     print(f"start, panel, picture and end: {time.monotonic() - begin:.2f} s")
+
+
+def test_the_panel_command_loads_a_volume_into_the_slice_views(a_bench) -> None:
+    import slicer
+    from Bench import panel
+
+    panel.show(BENCH / "Data" / "lidc-idri-0001-ct.nii.gz")
+    (volume,) = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert red.GetBackgroundVolumeID() == volume.GetID()
+
+
+def test_the_panel_command_refuses_with_a_sentence_what_cannot_be_seen(monkeypatch, capsys, panel_module) -> None:
+    from Bench import panel
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(system, "ensure", lambda: None)
+    assert panel.main(["--module", str(panel_module)]) == 2
+    assert capsys.readouterr().err == "No display: use --screenshot FILE\n"
+    assert panel.main(["--load", "no such file.nrrd"]) == 2
+    assert capsys.readouterr().err == "No such file: no such file.nrrd\n"
+    monkeypatch.setenv("DISPLAY", ":9")
+    monkeypatch.delenv("QT_QPA_PLATFORM", raising=False)
+    assert system.has_display()
+    monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    assert not system.has_display(), "it would run, and nobody would see it"

@@ -85,6 +85,23 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(a_bench):
     charts.remove()
 
 
+def test_the_legend_has_a_place_above_the_curves(a_bench):
+    charts = RunCharts(pretrainingCharts(), "run")
+    charts.feed(
+        [STARTED, *(metric("train/inpaint", step, 1 / step) for step in (1, 2, 4)), metric("x", 1, float("inf"))]
+    )
+    inpaint, contrast, _rotation = charts.draw()
+    low, high = inpaint.GetYAxisRange()
+    assert not inpaint.GetYAxisRangeAuto()
+    assert low < 0.24, "the chance line is seen"
+    assert 1.3 <= high <= 1.7, "a third of the height is free"
+    assert contrast.GetYAxisRangeAuto(), "nothing is drawn yet"
+    charts.feed([metric("train/contrast", 1, 1.9459)])
+    low, high = charts.draw()[1].GetYAxisRange()
+    assert low < 1.9459 < high
+    charts.remove()
+
+
 def test_charts_are_saved_with_the_scene(a_bench, tmp_path):
     charts = RunCharts(pretrainingCharts(), "run 1")
     charts.feed([STARTED, metric("validation/inpaint", 2, 0.3), metric("validation/inpaint", 4, 0.2)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import engine_files
@@ -11,6 +12,7 @@ import pytest
 import slicer
 from opening import opened, parameters
 from SwinSSLPanel.cases import Case, problem, proposed, writeDatalist
+from SwinSSLPanel.outside import outsideArguments, outsideFiles
 from SwinSSLPanel.sections.finetune import FinetuneSection
 from SwinSSLPanel.segmentations import terminologyEntry
 from test_pretrain_section import grab
@@ -167,3 +169,80 @@ def test_closing_the_scene_empties_the_list(a_section):
     a_section.onSceneReady()
     assert a_section.cases == []
     assert a_section.ui.casesTable.rowCount == 0
+
+
+def listOutside(tmp_path) -> Path:
+    """A datalist whose files lie in another folder."""
+    cases = [proposed(*aCase(seed)[:2]) for seed in (2, 3)]
+    made = writeDatalist(cases, tmp_path / "elsewhere")
+    (tmp_path / "lists").mkdir()
+    return made.rename(tmp_path / "lists" / "mine.json")
+
+
+def test_a_run_goes_on_after_slicer_was_closed_also_one_of_a_list_that_leaves_its_folder(
+    a_bench, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, *_: asked.append(text) or True)
+    seldom = {"steps": 400, "validate_every": 1000, "preview_every": 1000}
+    runs, settings = tmp_path / "runs", engine_files.settingsFile(tmp_path, engine_files.FINETUNE, **seldom)
+    with opened(FinetuneSection, runs) as section:
+        section.context.parameters.finetunePreset = "quick"
+        section.ui.settingsPath.currentPath = str(settings)
+        section.ui.dataPath.currentPath = str(listOutside(tmp_path))
+        section.ui.startButton.click()
+        assert waitFor(lambda: section.watch.status.get("step", 0) >= 2, 120), section.ui.messageLabel.text
+        assert "mine.json names files outside of its own folder (4, such as " in asked[0]
+    (run,) = runs.iterdir()
+    before = RunFolder(run).status()
+    assert before["state"] == "running", "closing the panel ended it without a word"
+    with opened(FinetuneSection, runs) as section:
+        selector = section.ui.runSelector
+        assert [selector.itemText(number) for number in range(selector.count)] == [run.name]
+        assert not section.ui.resumeButton.enabled, "nothing is chosen yet"
+        selector.currentIndex = 0
+        selector.activated(0)
+        assert waitFor(lambda: section.ui.resumeButton.enabled, 10)
+        assert "its last checkpoint is kept" in section.ui.messageLabel.text
+        section.ui.resumeButton.click()
+        assert waitFor(lambda: section.watch.status.get("step", 0) > before["step"], 120), section.ui.messageLabel.text
+        assert state(section) == "running"
+        assert len(asked) == 2
+        section.charts.remove()
+
+
+def test_a_list_that_leaves_its_folder_is_not_read_without_a_yes(a_section, tmp_path, monkeypatch):
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda *_: False)
+    a_section.ui.dataPath.currentPath = str(listOutside(tmp_path))
+    a_section.ui.startButton.click()
+    assert not a_section.context.runner.running
+    assert "Nothing was started" in a_section.ui.messageLabel.text
+    assert not a_section.context.runsFolder.exists() or list(a_section.context.runsFolder.iterdir()) == []
+
+
+def test_which_files_a_list_names_outside_of_its_folder(tmp_path):
+    def names(content: object) -> list[str]:
+        (tmp_path / "dataset.json").write_text(json.dumps(content))
+        return outsideFiles(tmp_path / "dataset.json")
+
+    assert names({"training": [{"image": "a.nii.gz", "label": "sub/../b.nii.gz"}], "validation": []}) == []
+    assert names({"training": [{"image": ["../a.nii.gz"], "label": "/b.nii.gz"}]}) == ["../a.nii.gz", "/b.nii.gz"]
+    assert names({"unlabelled": ["x.nii.gz", "../y.nii.gz", 3, None, {}]}) == ["../y.nii.gz"]
+    assert names([1, 2]) == []
+    assert outsideFiles(tmp_path) == []
+    (tmp_path / "dataset.json").write_text("no list")
+    assert outsideFiles(tmp_path / "dataset.json") == []
+
+
+def test_nobody_is_asked_about_the_list_of_the_panel_itself(a_bench, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text, *_: asked.append(text) or False)
+    volume, segmentation, _labels = aCase(2)
+    slicer.util.saveNode(volume, str(tmp_path / "CT.nrrd"))
+    path = writeDatalist([proposed(volume, segmentation)], tmp_path / "runs" / "finetune-1-cases")
+    assert outsideFiles(path) == [str(tmp_path / "CT.nrrd")], "a file that is there already is not copied"
+    assert outsideArguments([str(path)], tmp_path / "runs" / "finetune-1") == ["--allow-outside"]
+    assert asked == []
+    shutil.copytree(path.parent, tmp_path / "downloaded")
+    assert outsideArguments([str(tmp_path / "downloaded" / "dataset.json")], tmp_path / "runs" / "finetune-2") is None
+    assert len(asked) == 1

@@ -170,6 +170,7 @@ def test_installing_asks_first_and_a_no_changes_nothing(opened, answering):
     section.ui.installButton.click()
     assert len(questions) == 1
     assert "monai" in questions[0]
+    assert "Slicer does not react meanwhile, up to 15 minutes; do not close it." in questions[0]
     assert slicer.packaging.recorded == []
 
 
@@ -233,11 +234,14 @@ def test_an_installation_that_fails_is_one_sentence(opened, answering, monkeypat
     answering(True)
 
     def fail(*_a, **_k):
+        shown.append(section.ui.messageLabel.text)
         raise RuntimeError("no network")
 
+    shown = []
     monkeypatch.setattr(slicer.packaging, "pip_ensure", fail)
     section = opened(Answering(GOOD))
     section.ui.installButton.click()
+    assert "do not close it" in shown[0], "said while nothing can be clicked"
     assert "The installation failed: no network" in section.ui.messageLabel.text
 
 

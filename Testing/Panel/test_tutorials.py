@@ -135,6 +135,20 @@ def test_every_quoted_sentence_is_said_by_the_program(page):
     assert wrong == {}, f"{named(page)} quotes what nothing says"
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "Docs").glob("tutorial-*.md")), ids=named)
+def test_a_tutorial_says_how_to_install_before_the_first_click_that_needs_it(page):
+    text = prose(page)
+    first = min(
+        text.find(word)
+        for word in ("SwinSSLPhantom", "**Start**", "**Segment organs** (", "**Open run…**", "## 2.")
+        if word in text
+    )
+    if page.stem == "tutorial-cluster":
+        first = text.index("1. Open **Pre-train**")  # what comes before happens on the cluster
+    for word in ("**Setup**", "**Check**", "“Everything works.”", "**Install…**"):
+        assert word in " ".join(text[:first].split()), f"{named(page)} does not begin with {word}"
+
+
 def test_a_wrong_name_and_a_wrong_sentence_would_be_found():
     assert "Segment organs" in texts_of_the_panel()
     assert "Segment all organs" not in texts_of_the_panel()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 
 import slicer
-from camera import place, settle, toImage
+from camera import Camera, place, settle, toImage
+from panels import ROOT
 from PIL import Image
 from stage import SIZE, Stage, tick, wait
 from SwinSSLPanel.layout import CHARTS, plotTag
@@ -34,12 +35,10 @@ def shoot(stage: Stage, steps: int = 0, collapsing: int = 40) -> None:
     stage.camera.shoot("sample-data", stage.window)
     tick(*volumes)
     section.ui.presetSelector.currentText = "quick"
-    section.ui.advancedBox.collapsed = False
     section.ui.stepsBox.value = steps
     ui = section.ui
     marks = (ui.volumesSelector, ui.presetSelector, ui.startButton)
     stage.camera.shoot("pretrain-start", stage.box("pretrain"), marks, upto=ui.runSelector)
-    ui.advancedBox.collapsed = True
     tick(*volumes[:4])
     stage.camera.shoot("pretrain-tick", _list(ui.volumesSelector))
     ui.volumesSelector.findChild("ctkCheckableComboBox").hidePopup()
@@ -88,6 +87,8 @@ def _lookBack(stage: Stage, section) -> None:
     ui = section.ui
     stage.scroll(0)
     stage.camera.shoot("pretrain-finished", stage.window)
+    if stage.camera.folder == ROOT / "Docs" / "images":
+        Camera(ROOT / "Screenshots").shoot("live-preview", stage.window)  # the first picture of the README
     stage.camera.shoot("pretrain-board", stage.box("pretrain"), since=ui.previewBox, upto=ui.similarityLabel)
     _curves(stage, "curves-good")
     ui.stepSlider.value = 0

@@ -55,6 +55,7 @@ class FinetuneSection(RunSection):
 
     def enter(self) -> None:
         """Models and runs may have come from elsewhere."""
+        super().enter()
         self.fillInits()
 
     def onSceneClosing(self) -> None:
@@ -188,10 +189,7 @@ class FinetuneSection(RunSection):
         if parameters.finetuneSettings:
             arguments += ["--settings", parameters.finetuneSettings]
         start = self.ui.initSelector.currentData
-        arguments += ["--init", str(start or SCRATCH)]
-        if not self.context.parameters.finetuneData:
-            arguments.append("--allow-outside")  # our own datalist names volumes where they are
-        return arguments
+        return [*arguments, "--init", str(start or SCRATCH)]
 
     def onOpened(self) -> None:
         """Another run: forget the Dice of the last one."""

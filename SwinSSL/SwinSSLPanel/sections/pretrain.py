@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import qt
-import slicer
 from slicer.i18n import tr as _
 
 from SwinSSLPanel.charts import Chart, pretrainingCharts
 from SwinSSLPanel.context import PanelContext
-from SwinSSLPanel.jobs import Outcome
 from SwinSSLPanel.live import LivePreview
-from SwinSSLPanel.sections.running import RunSection, runsOf
+from SwinSSLPanel.sections.running import RunSection
 from SwinSSLPanel.volumes import volumeFile
 
 
@@ -27,15 +24,12 @@ class PretrainSection(RunSection):
         super().__init__(context)
         ui = self.ui
         self.live = LivePreview(ui)
-        ui.attachButton.connect("clicked()", self.onAttach)
-        ui.runSelector.connect("activated(int)", self.onRunChosen)
         ui.volumesSelector.connect("checkedNodesChanged()", self.updateButtons)
         ui.largestBatchBox.connect("toggled(bool)", self.onLargestBatch)
         self.rememberPath(ui.dataPath, "pretrainData")
         self.rememberPath(ui.settingsPath, "pretrainSettings")
         ui.runsButton.directory = str(context.runsFolder)
         ui.runsButton.connect("directoryChanged(QString)", self.onRunsFolder)
-        self.fillRuns()
         self.updateButtons()
 
     def chartKinds(self) -> tuple[Chart, ...]:
@@ -43,11 +37,6 @@ class PretrainSection(RunSection):
         return pretrainingCharts()
 
     # --- life
-
-    def enter(self) -> None:
-        """Runs may have come from elsewhere."""
-        self.fillRuns()
-        self.updateButtons()
 
     def close(self) -> None:
         """Take the preview back and look at no run any more."""
@@ -61,34 +50,14 @@ class PretrainSection(RunSection):
 
     # --- what the user does
 
-    def onAttach(self) -> None:
-        """Follow a run of another place."""
-        folder = qt.QFileDialog.getExistingDirectory(
-            slicer.util.mainWindow(), _("Open a run folder"), str(self.context.runsFolder)
-        )
-        if folder:
-            self.attach(Path(folder))
-
-    def attach(self, folder: Path) -> bool:
-        """Follow the run in a folder, and list it."""
-        found = super().attach(folder)
-        self.fillRuns()
-        return found
-
     def onLargestBatch(self, checked: bool) -> None:
         """The number follows from the memory, or from the user."""
         self.ui.batchBox.enabled = not checked
 
-    def onRunChosen(self, number: int) -> None:
-        """A run of the list."""
-        path = self.ui.runSelector.itemData(number)
-        if path:
-            self.attach(Path(path))
-
     def onRunsFolder(self, folder: str) -> None:
         """Another place for runs."""
         self.context.runsFolder = Path(folder)
-        self.fillRuns()
+        self.context.announce("models")  # runs hold models, and other sections list runs
 
     # --- what a run is started with
 
@@ -127,7 +96,6 @@ class PretrainSection(RunSection):
     def onOpened(self) -> None:
         """Another run is followed."""
         self.live.follow(self.watch.run, self.charts)
-        self.fillRuns()
 
     def onNews(self, events: list[dict[str, Any]]) -> None:
         """Curves and previews follow the events."""
@@ -135,20 +103,3 @@ class PretrainSection(RunSection):
             self.live.drawCurves()
         if self.watch is not None:
             self.live.refresh(self.watch.run)
-
-    def onEnded(self, outcome: Outcome) -> None:
-        """The worker has ended."""
-        super().onEnded(outcome)
-        self.fillRuns()
-
-    def fillRuns(self) -> None:
-        """List the runs of the runs folder, newest first, and the one that is shown."""
-        shown = self.watch.folder if self.watch is not None else None
-        paths = runsOf(self.context.runsFolder, self.kind)
-        if shown is not None and shown not in paths:
-            paths.insert(0, shown)
-        selector = self.ui.runSelector
-        selector.clear()
-        for path in paths:
-            selector.addItem(path.name, str(path))
-        selector.setCurrentIndex(paths.index(shown) if shown is not None else -1)

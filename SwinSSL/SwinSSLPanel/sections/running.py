@@ -6,19 +6,20 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.runs import RunFolder
-from SwinSSLPanel import engine
 from SwinSSLPanel.charts import Chart, RunCharts
 from SwinSSLPanel.context import PanelContext
-from SwinSSLPanel.jobs import Listener, Outcome
+from SwinSSLPanel.jobs import Listener, Outcome, startDetached
+from SwinSSLPanel.outside import notStarted, outsideArguments
+from SwinSSLPanel.runList import RunList, dataOf, kindOf
 from SwinSSLPanel.sections.section import Section, progressText
 from SwinSSLPanel.volumes import removeCopies
 from SwinSSLPanel.watching import ALIVE, RunWatch, Watcher, died
+from SwinSSLPanel.wording import inPanelWords
 
 #: Endings of the folders beside a run that hold copies of what was in the scene.
 COPIES = ("-volumes", "-cases")
@@ -51,6 +52,10 @@ class RunSection(Section):
         self.ui.startButton.connect("clicked()", self.onStart)
         self.ui.stopButton.connect("clicked()", self.onStop)
         self.ui.resumeButton.connect("clicked()", self.onResume)
+        self.ui.attachButton.connect("clicked()", self.onAttach)
+        self.ui.runSelector.connect("activated(int)", self.onRunChosen)
+        self.runList = RunList(self.ui.runSelector, context, self.kind)
+        self.runList.fill(None)
 
     # --- what subclasses say
 
@@ -82,6 +87,11 @@ class RunSection(Section):
 
     # --- life
 
+    def enter(self) -> None:
+        """Runs may have come from elsewhere."""
+        self.fillRuns()
+        self.updateButtons()
+
     def close(self) -> None:
         """Look at no run any more."""
         self._unwatch()
@@ -103,9 +113,11 @@ class RunSection(Section):
         self.updateButtons()
 
     def onAnnounced(self, word: str) -> None:
-        """A job of another section began or ended."""
+        """A job of another section began or ended, or there are other runs."""
         if word == "job":
             self.updateButtons()
+        elif word == "models":
+            self.fillRuns()
 
     # --- what the user does
 
@@ -117,12 +129,24 @@ class RunSection(Section):
         except (ValueError, OSError) as error:
             self.tell(str(error), isError=True)
             return
-        self.launch([self.kind, "--data", *data, "--out", str(folder), "--json", *self.settingArguments()], folder)
+        outside = outsideArguments(data, folder)
+        if outside is None:
+            self._removeCopies(folder)
+            self.tell(notStarted())
+            return
+        arguments = [self.kind, "--data", *data, "--out", str(folder), "--json", *self.settingArguments(), *outside]
+        self.launch(arguments, folder)
 
     def onResume(self) -> None:
         """Go on with the run that is shown."""
-        if self.watch is not None:
-            self.launch([self.kind, "--out", str(self.watch.folder), "--resume", "--json"], self.watch.folder)
+        if self.watch is None:
+            return
+        folder = self.watch.folder
+        outside = outsideArguments(dataOf(folder), folder)
+        if outside is None:
+            self.tell(notStarted())
+            return
+        self.launch([self.kind, "--out", str(folder), "--resume", "--json", *outside], folder)
 
     def onStop(self) -> None:
         """Ask the run to save and end; pressed again, go on to the next stage."""
@@ -135,6 +159,20 @@ class RunSection(Section):
             except InputError as error:
                 self.tell(error.message, error.hint, isError=True)
 
+    def onAttach(self) -> None:
+        """Follow a run of another place."""
+        if folder := self.runList.ask():
+            self.attach(folder)
+
+    def onRunChosen(self, number: int) -> None:
+        """A run of the list."""
+        if folder := self.runList.chosen(number):
+            self.attach(folder)
+
+    def fillRuns(self) -> None:
+        """Bring the list of runs up to date."""
+        self.runList.fill(self.watch.folder if self.watch is not None else None)
+
     def attach(self, folder: Path) -> bool:
         """Follow the run in a folder; False, and a sentence, if there is none of this kind."""
         if kindOf(folder) == self.kind:
@@ -142,6 +180,7 @@ class RunSection(Section):
             return True
         words = _("{folder} holds a run of another kind.") if kindOf(folder) else _("{folder} holds no run.")
         self.tell(words.format(folder=folder), isError=True)
+        self.fillRuns()  # the run that is shown is the chosen one again
         return False
 
     # --- worker and run
@@ -154,27 +193,14 @@ class RunSection(Section):
         self.startLog()
         self.context.segmenter.release()  # training wants the memory
         if self.context.parameters.detached and self.kind == "pretrain":
-            self._launchDetached(arguments)
+            if not startDetached(arguments):
+                self.tell(_("The run could not be started."), isError=True)
         else:
             self.mine = folder
             listener = Listener(onLog=self.onLog, onStage=self.onStage, onEnded=self.onEnded)
             self.context.runner.start([*arguments, "--control"], listener)
         self.open(folder)
         self.context.announce("job")
-
-    def _launchDetached(self, arguments: list[str]) -> None:
-        """A worker that outlives Slicer; it is stopped through its folder."""
-        process = qt.QProcess()
-        environment = qt.QProcessEnvironment.systemEnvironment()
-        for name, value in engine.workerVariables().items():
-            environment.insert(name, value)
-        process.setProcessEnvironment(environment)
-        process.setProgram(engine.pythonProgram())
-        process.setArguments(engine.workerArguments(arguments))
-        process.setStandardOutputFile(qt.QProcess.nullDevice())
-        process.setStandardErrorFile(qt.QProcess.nullDevice())
-        if not process.startDetached():
-            self.tell(_("The run could not be started."), isError=True)
 
     def open(self, folder: Path) -> None:
         """Show a run from its beginning."""
@@ -183,6 +209,7 @@ class RunSection(Section):
         self.charts = RunCharts(self.chartKinds(), folder.name)
         self.watch = RunWatch(folder, Watcher(self.onEvents, self.onStatus, self.onProblem))
         self.onOpened()
+        self.fillRuns()
         self.watch.look()
         self.updateButtons()
 
@@ -209,8 +236,12 @@ class RunSection(Section):
     def _clearCopies(self) -> None:
         """A finished run is not resumed: the copies of volumes and cases beside it have served."""
         if self.watch is not None:
-            for ending in COPIES:
-                removeCopies(self.watch.folder.with_name(self.watch.folder.name + ending))
+            self._removeCopies(self.watch.folder)
+
+    @staticmethod
+    def _removeCopies(folder: Path) -> None:
+        for ending in COPIES:
+            removeCopies(folder.with_name(folder.name + ending))
 
     def _named(self, sentence: object) -> str:
         """A sentence of the run with the names of its files, which its folder keeps to itself."""
@@ -226,7 +257,7 @@ class RunSection(Section):
         bar.maximum = int(status.get("total") or 0)
         bar.value = int(status.get("step") or 0)
         state = stateWords().get(str(status.get("state")), "")
-        parts = (state, progressText(status), str(status.get("device") or ""), self._memory)
+        parts = (state, progressText(status), inPanelWords(str(status.get("device") or "")), self._memory)
         self.ui.statusLabel.text = " · ".join(part for part in parts if part)
         self.updateButtons()
 
@@ -273,18 +304,3 @@ class RunSection(Section):
         if self.watch is not None:
             self.watch.close()
             self.watch = None
-
-
-def kindOf(folder: Path) -> str:
-    """Kind of the run in a folder; empty if there is none."""
-    try:
-        return str(RunFolder(folder).job().get("kind", "")) if RunFolder.is_run(folder) else ""
-    except InputError:
-        return ""
-
-
-def runsOf(folder: Path, kind: str) -> list[Path]:
-    """Runs of a kind in a folder, newest first."""
-    if not folder.is_dir():
-        return []
-    return [path for path in sorted(folder.iterdir(), reverse=True) if path.is_dir() and kindOf(path) == kind]

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from SwinSSLPanel.context import PanelContext
 from SwinSSLPanel.jobs import Outcome
+from SwinSSLPanel.wording import inPanelWords
 
 
 class Section:
@@ -83,7 +84,7 @@ class Section:
         self._logFile = log
         mark = "⚠ " if isError else ""
         label = self.ui.messageLabel
-        label.text = f"{mark}{sentence} {hint}".strip()
+        label.text = mark + inPanelWords(f"{sentence} {hint}")
         label.setStyleSheet("font-weight: bold" if isError else "")
         label.visible = bool(sentence)
         self.ui.logButton.visible = isError and (log is not None or bool(self._log))

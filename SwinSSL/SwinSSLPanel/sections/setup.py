@@ -29,7 +29,7 @@ class SetupSection(Section):
         self.ui.deviceLabel.text = (
             _("Not checked yet.")
             if dependencies.torchIsInstalled()
-            else _("PyTorch is not installed yet. Press Install to get everything that is needed.")
+            else _("PyTorch is not installed yet. Press Install… to get everything that is needed.")
         )
 
     def close(self) -> None:
@@ -65,10 +65,10 @@ class SetupSection(Section):
             self.tell(_("Everything works."))
         elif self.finding.torchBroken:
             self.tell(
-                _("PyTorch is installed but cannot be used."), _("Press Repair to install it again."), isError=True
+                _("PyTorch is installed but cannot be used."), _("Press Repair… to install it again."), isError=True
             )
         else:
-            self.tell(_("Not everything is there."), _("Press Install."), isError=True)
+            self.tell(_("Not everything is there."), _("Press Install…"), isError=True)
         self.context.announce("setup")
 
     def onInstall(self) -> None:
@@ -78,13 +78,16 @@ class SetupSection(Section):
             return
         question = _(
             "SwinSSL will install Python packages into this Slicer: PyTorch through the PyTorch extension, and "
-            "{names} by pip. Versions of PyTorch and numpy that are there stay as they are. Go on?"
+            "{names} by pip. Versions of PyTorch and numpy that are there stay as they are. Slicer does not react "
+            "meanwhile, up to 15 minutes; do not close it. Go on?"
         )
         lines = dependencies.requirements(self.context.resourcePath)
         names = ", ".join(line.partition(">")[0] for line in lines)
         if not slicer.util.confirmOkCancelDisplay(question.format(names=names), _("SwinSSL")):
             return
         self.context.segmenter.release()  # it holds the packages, and Windows changes no file that is open
+        self.tell(_("Installing. Slicer does not react meanwhile; do not close it."))
+        slicer.app.processEvents()  # for the sentence to be on the screen
         qt.QApplication.setOverrideCursor(qt.QCursor(qt.Qt.WaitCursor))
         try:
             broken = self.finding is not None and self.finding.torchBroken
