@@ -52,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         surveying,
         tools,
         training,
+        watching,
     )
 
     parser = _Parser(
@@ -71,7 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    for room in (tools, models, surveying, caching, explaining, training, results, evaluating, comparing, demo):
+    rooms = (tools, models, surveying, caching, explaining, training, watching, results, evaluating, comparing, demo)
+    for room in rooms:
         room.add_parsers(add)
     _add_serve(add)
     return parser
