@@ -64,13 +64,8 @@ def status_of(run: RunFolder) -> dict[str, Any]:
     found = {key: status.get(key) for key in ("step", "total", "rate", "seconds_left", "pid", "host")}
     state = status.get("state", "starting")
     silence = _silence(status.get("heartbeat")) if state in _AT_WORK else None
-    return {
-        "state": state,
-        **found,
-        "silent_seconds": silence,
-        "metrics": metrics,
-        "warnings": list(dict.fromkeys(told)),
-    }
+    warnings = list(dict.fromkeys(told))
+    return {"state": state, **found, "silent_seconds": silence, "metrics": metrics, "warnings": warnings}
 
 
 def _silence(heartbeat: object) -> float | None:
