@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +58,8 @@ def make_fabric(training: TrainingSettings, peers: Peers) -> Fabric:
             )
         start_others(training.devices)
         each = training.devices
+    # Lightning greets with lines of dashes; who takes part is told by the run itself.
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     options: dict[str, Any] = {"devices": each or 1, "num_nodes": nodes}
     if nodes * each > 1:
         from lightning_fabric.plugins.environments import LightningEnvironment

@@ -21,6 +21,7 @@ from SwinSSLLib import atomic
 from SwinSSLLib.checkpoints import load_checkpoint, save_checkpoint
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError, MemoryShortage, SwinSSLError, is_shortage
+from SwinSSLLib.launches import remember_launch
 from SwinSSLLib.optimizing import schedule
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
@@ -101,6 +102,7 @@ def fit(
     # A run that ended before its first checkpoint begins at its beginning.
     # The first process decides: others may see a shared folder late.
     progress = loop.restore() if fabric.broadcast(resume and run.has_checkpoint()) else Progress()
+    remember_launch(fabric, training, run, reporter, progress.step)
     reporter.state("running", total=training.steps)
     reporter.progress(progress.step, training.steps)
     if progress.step == 0:

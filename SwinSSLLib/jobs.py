@@ -23,6 +23,7 @@ from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.finetune.trainer import LabelledSources, finetune
 from SwinSSLLib.finetune.trainer import rehearsal as finetuning
 from SwinSSLLib.fitting import Progress
+from SwinSSLLib.models import Model
 from SwinSSLLib.nets.weights import Init
 from SwinSSLLib.preparing import inputs_record, read_cases, unlabelled_parts, warn_of_duplicates
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
@@ -76,7 +77,7 @@ def pretrain_job(
             control,
             init=Init(str(job.init), model.state, job.force) if model else None,
             resume=fabric.broadcast(job.resume),
-            provenance=_provenance(run),
+            provenance=_provenance(run, model),
         )
 
 
@@ -119,7 +120,7 @@ def finetune_job(
             control,
             init=Init(str(job.init), model.state, job.force) if model else None,
             resume=fabric.broadcast(job.resume),
-            provenance=_provenance(run),
+            provenance=_provenance(run, model),
         )
 
 
@@ -147,8 +148,8 @@ def _tell_warnings(datalist: Datalist, reporter: Reporter) -> None:
         reporter.emit("warning", message=sentence)
 
 
-def _provenance(run: RunFolder) -> dict[str, Any]:
-    """Where a model comes from, for its card."""
+def _provenance(run: RunFolder, start: Model | None = None) -> dict[str, Any]:
+    """Where a model comes from, for its card; ``start`` is what its encoder started from."""
     job = run.job()
     own = ("name", "content") if job.get("names") else ("content",)
     data: Any = [{key: entry[key] for key in own} for entry in job["inputs"]]
@@ -159,5 +160,6 @@ def _provenance(run: RunFolder) -> dict[str, Any]:
         "created": job["created"],
         "data": data,
         "init": Path(job.get("init", "scratch")).name,
+        **({"init_sha256": start.card["sha256"]} if start and "sha256" in start.card else {}),
         "versions": job["versions"],
     }

@@ -79,12 +79,13 @@ def save_model(folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor
     return complete
 
 
-def model_folder(path: Path) -> Path:
+def model_folder(path: Path | str) -> Path:
     """The model folder meant by a path: the folder itself, or the ``model`` of a run.
 
     Raises:
         InputError: neither.
     """
+    path = Path(path)
     if (path / CARD).is_file():
         return path
     run = RunFolder(path)
@@ -97,7 +98,7 @@ def model_folder(path: Path) -> Path:
     raise InputError(f"{path} holds no model ({CARD} is missing).", "Give a model folder or a finished run folder.")
 
 
-def read_card(path: Path) -> dict[str, Any]:
+def read_card(path: Path | str) -> dict[str, Any]:
     """The card of a model or run folder, checked.
 
     Raises:
@@ -115,7 +116,7 @@ def read_card(path: Path) -> dict[str, Any]:
     return card
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path | str) -> Model:
     """Read a model or run folder; nothing in it is executed.
 
     Raises:

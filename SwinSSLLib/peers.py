@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from SwinSSLLib import launching, meeting
 from SwinSSLLib.errors import SwinSSLError, is_shortage
-from SwinSSLLib.ranks import process_rank, speaks_without_first
+from SwinSSLLib.ranks import expected_by, process_rank, speaks_without_first
+from SwinSSLLib.wakeup import Wakeup
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that all processes of a run have to come together.
 GATHERING = 600.0
+#: Seconds after which the user is told who is waited for.
+PATIENCE = 15.0
 #: Seconds that the main thread has to end by itself after a loss. torchrun ends processes after 30.
 GRACE = 10.0
 #: Seconds in which a loss becomes known after an operation of torch failed for it.
@@ -51,6 +54,12 @@ class ProcessLost(SwinSSLError):
         self.first = first
 
 
+class StoppedWhileGathering(SwinSSLError):
+    """A stop was asked for before all processes had come."""
+
+    exit_code = 0
+
+
 class Peers:
     """The other processes of a run.
 
@@ -58,10 +67,16 @@ class Peers:
         give_up: called in another thread after a loss, where the main thread hangs in a collective or in a long
             computation: it has the last word, and does not return.
         stop: called when another process was asked to stop.
+        tell: called with a sentence for the user.
     """
 
-    def __init__(self, give_up: Callable[[SwinSSLError], None], stop: Callable[[], None]) -> None:
-        self._give_up, self._stop = give_up, stop
+    def __init__(
+        self,
+        give_up: Callable[[SwinSSLError], None],
+        stop: Callable[[], None],
+        tell: Callable[[str], None] = log.warning,
+    ) -> None:
+        self._give_up, self._stop, self._tell = give_up, stop, tell
         self.rank, self.world = process_rank(), 1
         self._links: dict[int, socket.socket] = {}
         self._problem: SwinSSLError | None = None
@@ -69,17 +84,21 @@ class Peers:
         self._arrived: dict[str, dict[int, bool]] = {}
         self._passed: dict[str, bool] = {}
         self._change, self._speaking = threading.Condition(), threading.Lock()
-        self._deadline = float("inf")
+        self._deadline = self._tell_at = float("inf")
+        self._wakeup = Wakeup()
 
     @contextmanager
     def gathering(self, world: int) -> Iterator[None]:
         """Around the meeting of ``world`` processes: if it does not take place, the process ends."""
         self.world = world
-        if world > 1:
-            self._deadline = time.monotonic() + GATHERING
-            threading.Thread(target=self._watch, daemon=True, name="peers").start()
-        yield
-        self._deadline = float("inf")
+        if world == 1:
+            yield
+            return
+        self._deadline, self._tell_at = time.monotonic() + GATHERING, time.monotonic() + PATIENCE
+        threading.Thread(target=self._watch, daemon=True, name="peers").start()
+        with self._wakeup:  # the main thread waits for the others inside of torch
+            yield
+        self._deadline = self._tell_at = float("inf")
 
     def join(self, fabric: Fabric) -> None:
         """Connect the processes; all of them call this. Where that fails, torch's timeouts alone are left."""
@@ -180,6 +199,13 @@ class Peers:
             self._lose(min(bad))
         elif launching.started_here() and self.rank and os.getppid() != parent:
             self._lose(0)
+        elif self._wakeup.heard():
+            self._announce(
+                StoppedWhileGathering("Stopped while waiting for the other processes.", "Nothing was begun.")
+            )
+        elif time.monotonic() > self._tell_at:
+            self._tell_at = float("inf")
+            self._tell(f"Process {self.rank} waits for the others: {self.world} in all are expected{expected_by()}.")
         elif time.monotonic() > self._deadline:
             self._announce(
                 SwinSSLError(
@@ -242,7 +268,8 @@ class Peers:
             self._change.notify_all()
 
     def _end(self) -> None:
-        if not self._leaving.wait(GRACE):
+        wish = self._problem is not None and not self._problem.exit_code
+        if not self._leaving.wait(1.0 if wish else GRACE):
             assert self._problem is not None
             self._problem.quiet = bool(self._links) and not self._has_to_speak(self._problem)
             self._give_up(self._problem)

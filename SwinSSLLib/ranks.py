@@ -29,6 +29,16 @@ def started_processes() -> tuple[int, int]:
     return 1, 0
 
 
+def expected_by() -> str:
+    """Who says that there are other processes, and what to do if it is wrong; empty where we started them."""
+    if "SLURM_NTASKS" in os.environ and not os.environ.get("LOCAL_WORLD_SIZE"):
+        return (
+            f", for SLURM_NTASKS is {os.environ['SLURM_NTASKS']}: start them with srun, or `unset SLURM_NTASKS` for a "
+            "single one"
+        )
+    return ", by torchrun" if "TORCHELASTIC_RUN_ID" in os.environ else ""
+
+
 def speaks_without_first() -> bool:
     """Whether this process tells the user what happened when process 0 is gone: one on each machine does."""
     local = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"

@@ -71,7 +71,7 @@ def running(
         stack.enter_context(_logging_to(run, first, discretion))
         heard = tuple(sinks) if first else ()
         reporter = stack.enter_context(Reporter(run if first else None, heard, discretion))
-        peers = Peers(partial(_last_words, reporter), control.request_stop)
+        peers = Peers(partial(_last_words, reporter), control.request_stop, partial(_tell_warning, reporter))
         reporter.state("starting")
         try:
             yield run, reporter, peers
@@ -104,10 +104,18 @@ def _tell_failure(reporter: Reporter, problem: SwinSSLError) -> None:
     problem.told = reporter.run is not None
 
 
+def _tell_warning(reporter: Reporter, sentence: str) -> None:
+    reporter.emit("warning", message=sentence)
+
+
 def _last_words(reporter: Reporter, problem: SwinSSLError) -> NoReturn:
     """End the process from another thread: the main one hangs and will never come to it."""
     with contextlib.suppress(InputError):  # a full disk; there is nothing left to do about it
-        _tell_failure(reporter, problem)
+        if problem.exit_code:
+            _tell_failure(reporter, problem)
+        else:  # a wish, and no failure
+            reporter.state("stopped")
+            reporter.emit("stopped", message=problem.message)
     if not problem.quiet:
         shown = "\x1b[?25h" if sys.stderr.isatty() else ""  # the bar hid the cursor
         sys.stderr.write(f"{shown}{problem.message}\n{problem.hint}\n")

@@ -22,6 +22,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -141,12 +142,15 @@ class RunFolder:
         return any((self.checkpoints / name).exists() for name in ("last.ckpt", "previous.ckpt"))
 
     def create(self, kind: str, settings: Mapping[str, Any], inputs: list[dict[str, Any]], **more: Any) -> None:
-        """Start a new run here.
+        """Start a new run here, in place of one that ended before its first step if there is one.
 
         Raises:
             InputError: the folder holds something already, or cannot be written.
         """
         self._check_empty()
+        if RunFolder.is_run(self.path):  # one that never began; its log stays
+            for file in (self.status_file, self.events_file):
+                file.unlink(missing_ok=True)
         job = {
             "format": 1,
             "kind": kind,
@@ -160,8 +164,20 @@ class RunFolder:
         for folder in (self.previews, self.checkpoints):
             folder.mkdir(exist_ok=True)
 
+    def never_began(self) -> bool:
+        """Whether a run is here that ended before its first step, and left nothing but words: it may be begun anew."""
+        status = self.status()
+        made = (self.previews, self.checkpoints, self.model)
+        return (
+            status.get("state") in ("failed", "stopped")
+            and not status.get("step")
+            and not any(file.is_file() for folder in made for file in folder.rglob("*"))
+        )
+
     def _check_empty(self) -> None:
         if RunFolder.is_run(self.path):
+            if self.never_began():
+                return
             raise InputError(
                 f"{self.path} already holds a run ({self.job().get('kind', 'unknown')}).",
                 "Continue it with --resume, or choose another output folder.",
@@ -252,12 +268,25 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def _commit() -> str:
+    """Which commit this is, where the package lies in its clone: many of them bear one version."""
+    clone = Path(__file__).resolve().parents[1]
+    if not (clone / ".git").exists():  # installed, perhaps into a folder of somebody else's repository
+        return ""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        words = ["git", "-C", str(clone), "describe", "--always", "--dirty", "--abbrev=12"]
+        return subprocess.run(words, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return ""
+
+
 def versions() -> dict[str, str]:
     """Versions of what a result depends on."""
     found = {"swinssl": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in ("torch", "monai", "lightning-fabric", "numpy", "SimpleITK"):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
+    if commit := _commit():
+        found["commit"] = commit
     return found
 
 

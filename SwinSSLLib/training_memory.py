@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from SwinSSLLib import atomic
 from SwinSSLLib.devices import available_device, describe
 from SwinSSLLib.errors import MemoryShortage
+from SwinSSLLib.launches import batch_of_all
 from SwinSSLLib.reporting import Reporter
 from SwinSSLLib.runs import RunFolder
 from SwinSSLLib.settings import TrainingSettings
@@ -149,8 +150,9 @@ class Saving:
     def announce(self, fabric: Fabric, reporter: Reporter, words: Mapping[str, Any]) -> None:
         """Tell that the run begins, on what and with how much memory; and a warning where that is short."""
         memory, warning = self.fit_into(free_memory(fabric.device), alone=fabric.world_size == 1)
-        batch = self.training.batch
-        reporter.emit("started", device=describe(fabric.device), batch=batch, memory=memory, **words)
+        training, processes = self.training, fabric.world_size
+        told = {"batch": training.batch, "processes": processes, "batch_of_all": batch_of_all(training, processes)}
+        reporter.emit("started", device=describe(fabric.device), **told, memory=memory, **words)
         if warning:
             reporter.emit("warning", message=warning)
 

@@ -27,7 +27,7 @@ METHOD = ROOT / "Docs" / "method.md"
 #: Modules beside the rooms, by page; those that stand nowhere are machinery.
 PAGES: dict[str, tuple[str, ...]] = {
     "settings": ("settings", "settings_text", "presets", "validation", "organs"),
-    "runs": ("runs", "reporting", "control", "checkpoints", "thinning", "discretion"),
+    "runs": ("runs", "launches", "reporting", "control", "checkpoints", "thinning", "discretion"),
     "models": ("models", "places"),
     "jobs": (
         "jobs",

@@ -24,6 +24,8 @@ CONSTRAINTS = ROOT / "Testing" / "constraints.txt"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed.txt"
 ORACLES = VENV / "oracles"
+#: Where PyTorch publishes builds without CUDA.
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 #: Folders of tests; each runs in a process of its own: the bench stands in for Slicer in the whole of its process.
 SUITES = ("Testing/Engine", "Testing/BenchTests", "Testing/Panel")
 #: Tests of one file stay in one process, for they share what takes long to make; a process waits for workers mostly.
@@ -60,11 +62,11 @@ def set_up(*, develop: bool) -> None:
     if PYTHON.exists() and (have == wanted or (not develop and have == _fingerprint(("test", "develop", "panel")))):
         return
     started = time.monotonic()
-    print(f"Setting up {VENV} (once; some minutes, about 2 GB) ...", flush=True)
+    what = "the tests and the panel: about 3 GB" if develop else "the demo: about 1.5 GB"
+    print(f"Setting up {VENV} for {what}, more with CUDA (once; some minutes) ...", flush=True)
     if not PYTHON.exists():
         venv.create(VENV, with_pip=True, clear=VENV.exists())
-    # torch alone first: with it in place, no other package asks for a build with gigabytes of CUDA libraries.
-    pip("install", _pinned("torch"))
+    _install_torch()
     target = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
     pip("install", "-c", CONSTRAINTS, "-e", target)
     if develop:
@@ -74,12 +76,10 @@ def set_up(*, develop: bool) -> None:
 
 
 def demo(rest: Sequence[str]) -> int:
-    """The main job on the embedded sample and on phantoms; everything lands in ``demo/``."""
-    out = ROOT / "demo"
+    """The main job on the embedded sample and on phantoms; everything lands in ``demo/``, or ``demo-2/`` after that."""
     if "--out" not in rest:
-        if out.exists():
-            shutil.rmtree(out)
-        rest = ["--out", str(out), *rest]
+        names = ("demo", *(f"demo-{number}" for number in range(2, 1000)))
+        rest = ["--out", str(next(ROOT / name for name in names if not (ROOT / name).exists())), *rest]
     return run("-m", "SwinSSLLib", "demo", *rest)
 
 
@@ -203,6 +203,20 @@ def pip(*arguments: str | Path) -> None:
     print("  pip", *(str(argument).replace(str(ROOT), ".") for argument in arguments), flush=True)
     quiet = ("-q", "--disable-pip-version-check")
     subprocess.run([PYTHON, "-m", "pip", arguments[0], *quiet, *arguments[1:]], cwd=ROOT, check=True)
+
+
+def _install_torch() -> None:
+    """torch alone first: with it in place no other package asks for another build of it.
+
+    On Linux PyPI's build brings gigabytes of CUDA libraries; where there is no NVIDIA card, PyTorch's own index has one
+    without.
+    """
+    if sys.platform == "linux" and shutil.which("nvidia-smi") is None:
+        try:
+            return pip("install", "--retries", "0", "--timeout", "30", "--index-url", CPU_WHEELS, _pinned("torch"))
+        except subprocess.CalledProcessError:
+            print("  PyTorch's index cannot be reached: from PyPI, then, with CUDA libraries.", flush=True)
+    pip("install", _pinned("torch"))
 
 
 def _pinned(name: str) -> str:

@@ -93,13 +93,22 @@ class Display:
             self._printed = time.monotonic()
             self.console.print(f"{what}: {done:,} of {total:,}" + (f", {speed}" if speed else ""))
 
+    def _on_run(self, event: Event) -> None:
+        where = f"{event['arm']}, {event['labelled']} labelled, seed {event['seed']}"
+        self.console.print(f"[bold]Run {event['number']} of {event['total']}[/]: {where}", highlight=False)
+
     def _on_started(self, event: Event) -> None:
         self.chance = event.get("chance", {})
         counts = f"{len(event.get('training', []))} CTs to learn from, {len(event.get('validation', []))} kept aside"
-        self.console.print(f"[bold]{self.title}[/] on {event['device']}: {counts}")
+        processes, every = event.get("processes", 1), event.get("batch_of_all", event.get("batch"))
+        where = event["device"] if processes == 1 else f"{processes} processes ({event['device']} each)"
+        self.console.print(f"[bold]{self.title}[/] on {where}: {counts}")
         if "memory" in event:
             need, free = (event["memory"][name] / 2**30 for name in ("needed", "free"))
-            self.console.print(f"  batches of {event['batch']}: about {need:.1f} GiB of memory, {free:.1f} free")
+            together = "" if every == event["batch"] else f", {every} a step"
+            self.console.print(
+                f"  batches of {event['batch']}{together}: about {need:.1f} GiB of memory, {free:.1f} free"
+            )
         if "coverage" in event:
             self.console.print(f"  {event['coverage']}")
 

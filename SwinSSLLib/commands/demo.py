@@ -158,10 +158,12 @@ class _Demonstration:
         segment_files([image], self.out / "finetuning", out)
         self.scores[name] = evaluate_files(out, reference)
         volume = read_volume(image)
-        for what, labels in (("found", out), ("reference", reference)):
+        truth = read_label_map(reference, volume)
+        for what, labels in (("found", read_label_map(out, volume)), ("reference", truth)):
             picture = self.out / "pictures" / f"{stem}-{what}.png"
+            figure = overlay_figure(volume, labels, title=f"{name}: {what}", slices_of=truth)
             with atomic.replacing(picture) as file:
-                overlay_figure(volume, read_label_map(labels, volume), title=f"{name}: {what}").savefig(file, dpi=110)
+                figure.savefig(file, dpi=110)
             self.pictures.append(picture)
 
     def _job(self, name: str, init: Path | None = None) -> Any:

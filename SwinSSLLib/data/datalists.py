@@ -7,7 +7,7 @@ which rule two files belong to one patient.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,9 +86,24 @@ def read_datalist(
         cases: list[Case] = []
         for path in paths:
             cases += folder_cases(path) if path.is_dir() else [make_case(path)]
-        datalist = Datalist(tuple(settle_names(list({case.image.absolute(): case for case in cases}.values()))))
+        settled = tuple(settle_names(list({case.image.absolute(): case for case in cases}.values())))
+        datalist = Datalist(settled, warnings=_one_patient(settled))
     training, validation = split_by_patient(datalist.training, validation_share, seed)
     return replace(datalist, training=training, validation=validation)
+
+
+def _one_patient(cases: Sequence[Case]) -> tuple[str, ...]:
+    """Say which CTs were taken for one patient's: names decide that, and nobody has checked it."""
+    patients = Counter(case.patient for case in cases)
+    if len(patients) == len(cases):
+        return ()
+    most, count = patients.most_common(1)[0]
+    some = " and ".join(case.name for case in [case for case in cases if case.patient == most][:2])
+    return (
+        f"{len(cases)} CTs are of {len(patients)} patients, by file names and DICOM headers: {some}, for example, are "
+        f"of one ({count} CTs) and never split between training and validation. If that is wrong, name each "
+        '"patient" in a datalist.',
+    )
 
 
 def check_there(paths: Sequence[Path]) -> None:

@@ -16,6 +16,13 @@ from SwinSSLLib.errors import InputError, one_line
 UNLABELLED = ("unlabelled", "unlabeled")
 _PARTS = ("training", "validation", *UNLABELLED, "test")
 _SHOWN = 20
+#: Problems that all paths of a list tend to have together, of which a few are shown, and what to do about each.
+_OUTSIDE, _MISSING = "lies outside of the datalist's folder.", "does not exist."
+_ALIKE = 3
+_HINTS = {
+    _OUTSIDE: "If these files are meant, allow it with --allow-outside.",
+    _MISSING: "Paths are relative to the folder of the list: put it back beside its volumes, or correct the paths.",
+}
 
 
 def read_json(path: Path, allow_outside: bool = False) -> tuple[Datalist, bool]:
@@ -39,9 +46,7 @@ def read_json(path: Path, allow_outside: bool = False) -> tuple[Datalist, bool]:
     reader = _Reader(path, allow_outside)
     parts = {part: reader.cases(content, part) for part in _PARTS}
     if reader.problems:
-        count = len(reader.problems)
-        shown = " ".join(reader.problems[:_SHOWN]) + (f" And {count - _SHOWN} more." if count > _SHOWN else "")
-        raise InputError(f"{path} has {count} problem{'s' if count > 1 else ''}: {shown}", "Correct the datalist.")
+        raise _refusal(path, reader.problems)
     warnings = []
     held_out = [case for case in parts["test"] if case.labels]
     if held_out:
@@ -60,6 +65,24 @@ def read_json(path: Path, allow_outside: bool = False) -> tuple[Datalist, bool]:
         warnings.append(f"{path.name}: {len(both)} patients are both learned from and validated on ({some}).")
     unlabelled = [replace(case, labels=None) for case in settled[second:]]
     return Datalist(tuple(training), tuple(validation), tuple(unlabelled), tuple(warnings)), "validation" in content
+
+
+def _refusal(path: Path, problems: list[str]) -> InputError:
+    """All problems of a list in one sentence, alike ones by a few examples."""
+    alike = {ending: [one for one in problems if one.endswith(ending)] for ending in _HINTS}
+    others = [one for one in problems if not one.endswith(tuple(_HINTS))]
+    shown = others[:_SHOWN] + [f"And {len(others) - _SHOWN} more." for _ in others[_SHOWN : _SHOWN + 1]]
+    for ending, found in alike.items():
+        shown += found[:_ALIKE]
+        shown += [f"And {len(found) - _ALIKE} more that {_plural(ending)}" for _ in found[_ALIKE : _ALIKE + 1]]
+    hints = ["Correct the datalist."] if others else []
+    hints += [_HINTS[ending] for ending, found in alike.items() if found]
+    count = len(problems)
+    return InputError(f"{path} has {count} problem{'s' if count > 1 else ''}: {' '.join(shown)}", " ".join(hints))
+
+
+def _plural(ending: str) -> str:
+    return ending.replace("lies", "lie").replace("does", "do")
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -115,13 +138,13 @@ class _Reader:
         shown = one_line(value)
         path = Path(os.path.normpath(self.root / value))  # without "..", links left as they are
         if not path.is_relative_to(self.root) and not self.allow_outside:
-            self.problems.append(f"{where} {shown} lies outside of the datalist's folder.")
+            self.problems.append(f"{where} {shown} {_OUTSIDE}")
             return None
         try:
             there = path.exists()
         except OSError:  # a name that no file can have
             there = False
         if not there:
-            self.problems.append(f"{where} {shown} does not exist.")
+            self.problems.append(f"{where} {shown} {_MISSING}")
             return None
         return path

@@ -51,7 +51,7 @@ def volume_name(path: Path) -> str:
     return path.absolute().name if suffix is None else path.name[: -len(suffix)] or path.name
 
 
-def read_volume(path: Path, series: str | None = None) -> Volume:
+def read_volume(path: Path | str, series: str | None = None) -> Volume:
     """Read a CT.
 
     Args:
@@ -100,7 +100,7 @@ def read_labels(path: Path, reference: Volume | None = None) -> Volume:
     return labels
 
 
-def write_volume(volume: Volume, path: Path) -> None:
+def write_volume(volume: Volume, path: Path | str) -> None:
     """Write a volume, whole or not at all; the ending decides the format.
 
     NRRD keeps the geometry in full precision, MetaImage to 17 digits, NIfTI in single precision.

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +104,10 @@ def compare(
     results: dict[int, dict[str, list[list[CaseScores]]]] = {}
     probes: dict[str, list[Probe]] = {}
     for done, seed in enumerate(numbers, start=1):
-        for count in work.counts(seed):
-            for arm in work.arms:
-                results.setdefault(count, {}).setdefault(arm, []).append(work.scores_of(arm, count, seed))
+        turns = list(product(work.counts(seed), work.arms))
+        for turn, (count, arm) in enumerate(turns, start=1):
+            work.tell_turn((done - 1) * len(turns) + turn, len(numbers) * len(turns), arm, count, seed)
+            results.setdefault(count, {}).setdefault(arm, []).append(work.scores_of(arm, count, seed))
         if question.probing:
             for arm in work.arms:
                 probes.setdefault(arm, []).append(work.probe_of(arm, seed))
@@ -152,6 +154,12 @@ class _Work:
         if self.question.labelled:
             return tuple(sorted(self.question.labelled))
         return (sum(bool(case.labels) for case in self._learned(seed)),)
+
+    def tell_turn(self, number: int, total: int, arm: str, count: int, seed: int) -> None:
+        """Say which run comes; event ``run``."""
+        told = {"event": "run", "number": number, "total": total, "arm": arm, "labelled": count, "seed": seed}
+        for sink in self.sinks:
+            sink(told)
 
     def _learned(self, seed: int) -> tuple[Case, ...]:
         return self.preparation.datalist(seed, self.settings.validation_share).training

@@ -135,6 +135,7 @@ def overlay_figure(
     *,
     title: str = "",
     hu_window: tuple[float, float] = ABDOMEN,
+    slices_of: Volume | None = None,
 ) -> Figure:
     """A CT with its organs in three planes and a legend, ready for ``savefig``.
 
@@ -145,6 +146,8 @@ def overlay_figure(
         planes: which planes, from left to right.
         title: a line above.
         hu_window: HU shown as black and as white.
+        slices_of: another label map on that grid, whose busiest slices are shown: two pictures are then of the same
+            places.
 
     Raises:
         InputError: the label map lies on another grid.
@@ -152,11 +155,12 @@ def overlay_figure(
     if not labels.same_grid(volume):
         raise InputError(f"The labels {labels.name!r} do not lie on the grid of {volume.name!r}.")
     image, upright = resample_to_ras(volume, None), resample_to_ras(labels, None, labels=True)
+    shown = upright if slices_of is None else resample_to_ras(slices_of, None, labels=True)
     low, high = hu_window
     grey = np.clip((image.array.astype(np.float32) - low) / (high - low), 0, 1)
     cuts = {}
     for plane in planes:
-        index = busiest(upright.array, plane)
+        index = busiest(shown.array, plane)
         ct, organ_map = (cut(array, plane, index, image.spacing) for array in (grey, upright.array))
         cuts[plane] = Cut(
             colour_over(enlarged(ct.pixels, 3), enlarged(organ_map.pixels, 3), colours_of(organs)), ct.ratio

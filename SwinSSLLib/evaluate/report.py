@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from SwinSSLLib import __version__, atomic
+from SwinSSLLib.discretion import Discretion
 from SwinSSLLib.evaluate.html import Html, flat, join, missing, number, page, section, table, tag
 from SwinSSLLib.evaluate.record import Record
 from SwinSSLLib.evaluate.report_finetune import finetune_sections
@@ -15,7 +16,12 @@ from SwinSSLLib.evaluate.report_pretrain import pretrain_sections
 
 _TITLES = {"pretrain": "Self-supervised pre-training", "finetune": "Fine-tuning for organ segmentation"}
 #: What the table of inputs shows, where the run knows it.
-_INPUT_COLUMNS = ("name", "path", "role", "labels", "shape", "size", "spacing", "sha256", "content")
+_INPUT_COLUMNS = ("name", "role", "labels", "shape", "size", "spacing", "sha256", "content")
+#: What the table of launches shows: how many processes made a step, and how large its batch was.
+_LAUNCH_COLUMNS = {
+    "step": "from step", "created": "started", "processes": "processes", "nodes": "nodes",
+    "batch": "sub-volumes a step", "device": "device of each",
+}  # fmt: skip
 
 
 def write_report(run: Path, out: Path | None = None) -> Path:
@@ -96,7 +102,7 @@ def _warnings(record: Record) -> Html:
 
 
 def _provenance(record: Record) -> Html:
-    job = record.job
+    job = _discreet(record)
     inputs = [entry for entry in job.get("inputs", []) if isinstance(entry, dict)]
     versions = job.get("versions", {})
     parts: list[Html] = []
@@ -108,13 +114,27 @@ def _provenance(record: Record) -> Html:
         parts.append(missing("The run does not say what it was made from."))
     if job.get("settings"):
         parts.append(_folded("Settings", table([], flat(job["settings"]), class_="names")))
+    if job.get("launches"):
+        rows = [[_cell(key, launch.get(key)) for key in _LAUNCH_COLUMNS] for launch in job["launches"]]
+        parts.append(_folded("Launches", table([*_LAUNCH_COLUMNS.values()], rows), open_=len(rows) > 1))
     parts.append(_folded("Versions", table([], [(k, str(v)) for k, v in versions.items()], class_="names")))
-    rest = {k: v for k, v in job.items() if k not in ("settings", "inputs", "versions", "chance")}
+    rest = {k: v for k, v in job.items() if k not in ("settings", "inputs", "versions", "chance", "launches")}
     if record.card.get("sha256"):
         rest["model sha256"] = record.card["sha256"]
     parts.append(_folded("Job", table([], flat(rest), class_="names")))
     lead = "Enough to run it again: the same settings, inputs and versions give the same result on one CPU."
     return section("Settings and provenance", *parts, lead=lead)
+
+
+def _discreet(record: Record) -> dict[str, Any]:
+    """The job without names and places of files, unless whoever started it wanted them told."""
+    job, discretion = record.job, Discretion(record.run.path, on=not record.job.get("names"))
+    if not discretion.on:
+        return dict(job)
+    paths = [entry["path"] for entry in job.get("inputs", []) if isinstance(entry, dict) and "path" in entry]
+    discretion.learn((Path(path), None) for path in paths)
+    told = {**job, "data": "see job.json"} if job.get("data") else job
+    return {key: discretion.of(value) for key, value in told.items()}
 
 
 def _folded(title: str, content: Html, *, open_: bool = False) -> Html:

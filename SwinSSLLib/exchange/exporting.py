@@ -20,7 +20,7 @@ from SwinSSLLib.nets.weights import ENCODER
 State = dict[str, Tensor]
 
 
-def export_model(model: Model, format: str, out: Path) -> tuple[Path, ...]:
+def export_model(model: Model, format: str, out: Path | str) -> tuple[Path, ...]:
     """Write a model in one of :data:`FORMATS`; returns the files.
 
     Args:
@@ -31,6 +31,7 @@ def export_model(model: Model, format: str, out: Path) -> tuple[Path, ...]:
     Raises:
         InputError: unknown format, ``out`` exists already or cannot be written, or the model has not what it takes.
     """
+    out = Path(out)
     if format not in FORMATS:
         raise InputError(f"There is no format {format!r}.", f"Choose one of {', '.join(FORMATS)}.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

@@ -130,12 +130,13 @@ class Library:
         return found[name].bytes
 
 
-def find_model(reference: Path, library: Library | None = None) -> Model:
+def find_model(reference: Path | str, library: Library | None = None) -> Model:
     """The model that a user means: a model or run folder, a file of weights, a bundle, or a name in the library.
 
     Raises:
         InputError: there is no such thing, or it cannot be used; says what to do.
     """
+    reference = Path(reference)
     if reference.exists():
         return import_model(reference)
     library = library or Library()

@@ -24,6 +24,7 @@ from SwinSSLLib.errors import InputError
 from SwinSSLLib.finetune.patches import PatchSampler
 from SwinSSLLib.finetune.validation import Validation, make_loss
 from SwinSSLLib.fitting import Progress, fit
+from SwinSSLLib.launches import launches_of
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.swin import build_segmenter
@@ -92,7 +93,7 @@ def finetune(
     step = _take_best(fabric, run, method, progress)
     metrics = method.validate(step)
     if fabric.is_global_zero:
-        about = {**(provenance or {}), "steps": progress.step, "best_step": step}
+        about = {**(provenance or {}), "steps": progress.step, "best_step": step, "launches": launches_of(run)}
         _leave_model(run, method, settings, about, metrics, coverage)
     fabric.barrier()
     return progress

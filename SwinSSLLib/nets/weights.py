@@ -130,15 +130,23 @@ def load_encoder(network: nn.Module, state: Mapping[str, Tensor], *, source: str
     adapted to several and the other way round, see :func:`adapt_channels`.
 
     Args:
-        network: a module with an encoder named ``swinViT``.
+        network: a module with an encoder named ``swinViT``, or such an encoder itself.
         state: tensors by name.
         source: what to call the file in messages.
         force: accept less than the whole encoder.
 
     Raises:
-        InputError: not every tensor of the encoder arrives and ``force`` is not set. The network is unchanged then.
+        InputError: the network has no encoder, or not every tensor of the encoder arrives and ``force`` is not set.
+            The network is unchanged then.
     """
-    own = {name: tensor for name, tensor in network.state_dict().items() if name.startswith(ENCODER)}
+    every = network.state_dict()
+    alone = ENCODER if FIRST not in every and FIRST.removeprefix(ENCODER) in every else ""
+    own = {alone + name: tensor for name, tensor in every.items() if (alone + name).startswith(ENCODER)}
+    if not own:  # nothing wanted, and nothing missing, would pass for success
+        raise InputError(
+            f"{source} cannot be loaded: this {type(network).__name__} holds no encoder named swinViT.",
+            "Give a Swin UNETR, an SSLNet, or the encoder itself.",
+        )
     given = {name: tensor for name, tensor in state.items() if name.startswith(ENCODER)}
     converted: tuple[str, ...] = ()
     if FIRST in given and FIRST in own and (adapted := adapt_channels(given[FIRST], own[FIRST])) is not None:
@@ -152,7 +160,7 @@ def load_encoder(network: nn.Module, state: Mapping[str, Tensor], *, source: str
             f"{source} does not fit this network: {coverage.sentence()}; for example {'; '.join(examples)}.",
             "Fine-tune with the network settings of these weights, or accept the rest at random with --force.",
         )
-    network.load_state_dict({name: given[name] for name in coverage.loaded}, strict=False)
+    network.load_state_dict({name.removeprefix(alone): given[name] for name in coverage.loaded}, strict=False)
     return coverage
 
 

@@ -22,6 +22,7 @@ from SwinSSLLib.data.store import Entry
 from SwinSSLLib.devices import describe
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.fitting import Progress, fit
+from SwinSSLLib.launches import launches_of
 from SwinSSLLib.models import make_card, save_model
 from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
@@ -90,6 +91,12 @@ def pretrain(
     coverage = load_encoder(network, init.state, source=init.name, force=init.force) if init else None
     method = Pretraining(fabric, network, sources, settings, run)
     method.announce(fabric, reporter, _first_words(method, sources, coverage))
+    if settings.loss.contrast and settings.training.batch * fabric.world_size == 1:
+        reporter.emit(
+            "warning",
+            message="With one sub-volume in a batch there is nothing to contrast it with: that task learns nothing. "
+            "Take a batch of 2 or more, or switch it off (loss.contrast = 0).",
+        )
     progress = fit(fabric, method, settings.training, run, reporter, control, resume=resume)
     metrics = method.validate(progress.step)
     if fabric.is_global_zero:
@@ -260,7 +267,7 @@ def _leave_model(
         "pretrained",
         settings.network,
         settings.input,
-        {**provenance, "steps": progress.step, "settings": to_dict(settings)},
+        {**provenance, "steps": progress.step, "launches": launches_of(run), "settings": to_dict(settings)},
         heads=to_dict(settings.heads),
         metrics={"validation": {**metrics, "sub_volumes": len(method.validation)}},
     )

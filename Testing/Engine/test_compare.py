@@ -131,7 +131,11 @@ def test_a_curve_over_labelled_cases_goes_on_where_it_was_stopped(tmp_path, a_co
         compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out", sinks=(control.see,), control=control)
     assert Study.from_dict(json.loads((tmp_path / "out" / "comparison.json").read_text())).last.seeds == (0,)
     before = (tmp_path / "runs" / "own-1-0" / "test-scores.json").stat().st_mtime_ns
-    study = compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out")
+    heard: list[dict[str, Any]] = []
+    study = compare(Preparation((a_cohort,)), ONE_STEP, question, tmp_path / "out", sinks=(heard.append,))
+    turns = [(event["number"], event["arm"], event["seed"]) for event in heard if event["event"] == "run"]
+    assert turns == [(1, "scratch", 0), (2, "own", 0), (3, "scratch", 1), (4, "own", 1)]
+    assert {event["total"] for event in heard if event["event"] == "run"} == {4}
     assert (tmp_path / "runs" / "own-1-0" / "test-scores.json").stat().st_mtime_ns == before  # nor tested again
     assert (study.counts, study.arms, study.last.seeds) == ((1,), ("scratch", "own"), (0, 1))
     job = RunFolder(tmp_path / "runs" / "own-1-1").job()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from dicom_files import write_series
+from documented import ROOT, blocks_of
 
 from SwinSSLLib.data.datalists import Case, Datalist, audit, patient_of, read_datalist, split_by_patient
 from SwinSSLLib.data.geometry import Volume, resample_to_ras
 from SwinSSLLib.data.volumes import write_volume
 from SwinSSLLib.errors import InputError
+from SwinSSLLib.organs import ORGANS
 
 LPS = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -107,6 +110,15 @@ def test_a_list_of_files_and_folders_counts_each_file_once(tmp_path):
 # -- what is refused ---------------------------------------------------------------------------------
 
 
+def test_cts_that_count_as_one_patient_are_told(tmp_path):
+    touch(tmp_path, "anna_t1.nrrd", "anna_t2.nrrd", "bert.nrrd")
+    (warning,) = read_datalist(tmp_path).warnings
+    assert warning.startswith("3 CTs are of 2 patients")
+    assert "anna_t1 and anna_t2, for example, are of one (2 CTs)" in warning
+    (tmp_path / "anna_t2.nrrd").unlink()
+    assert read_datalist(tmp_path).warnings == ()
+
+
 def test_all_problems_of_a_list_are_said_at_once(tmp_path):
     touch(tmp_path, "in/a.nrrd", "secret.nrrd")
     content = {
@@ -138,6 +150,24 @@ def test_all_problems_of_a_list_are_said_at_once(tmp_path):
         '"validation" is no list',
     ):
         assert part in message
+
+
+def test_problems_that_all_paths_have_are_told_by_a_few_with_what_to_do(tmp_path):
+    """A list that was moved away from its volumes: twenty sentences would hide the one thing to know."""
+    listed = [{"image": f"ct{number}.nii.gz"} for number in range(30)]
+    (tmp_path / "moved.json").write_text(json.dumps({"training": listed}))
+    with pytest.raises(InputError) as error:
+        read_datalist(tmp_path / "moved.json")
+    assert error.value.message.count("does not exist.") == 3
+    assert error.value.message.endswith("And 27 more that do not exist.")
+    assert error.value.hint.startswith("Paths are relative to the folder of the list")
+    (tmp_path / "there").mkdir()
+    listed = [{"image": f"../ct{number}.nii.gz"} for number in range(4)]
+    (tmp_path / "there" / "out.json").write_text(json.dumps({"training": listed}))
+    with pytest.raises(InputError) as error:
+        read_datalist(tmp_path / "there" / "out.json")
+    assert error.value.message.endswith("And 1 more that lie outside of the datalist's folder.")
+    assert error.value.hint == "If these files are meant, allow it with --allow-outside."
 
 
 def test_paths_outside_are_taken_only_when_allowed(tmp_path):
@@ -261,3 +291,25 @@ def test_known_contents_are_not_read_again(tmp_path):
     known = {tmp_path / "0.nrrd": "x", tmp_path / "1.nrrd": "y", tmp_path / "2.nrrd": "x"}
     found = audit(Datalist(training=cases[:2], validation=cases[2:]), known)
     assert [names(duplicate.cases) for duplicate in found] == [["0", "2"]]
+
+
+def test_the_list_of_the_page_is_one(tmp_path):
+    """Docs/data.md, as somebody copies it."""
+    (block,) = [block for block in blocks_of(ROOT / "Docs" / "data.md") if block.language == "json"]
+    (tmp_path / "list.json").write_text(block.text)
+    for part in json.loads(block.text).values():
+        for entry in part:
+            files = [entry] if isinstance(entry, str) else [entry["image"], *filter(None, [entry.get("label")])]
+            touch(tmp_path, *files)
+    datalist = read_datalist(tmp_path / "list.json")
+    assert names(datalist.training) == ["anna", "bert"]
+    assert names(datalist.validation) == ["carl"]
+    assert names(datalist.unlabelled) == ["dora", "bert-later"]
+    assert datalist.training[1].patient == datalist.unlabelled[1].patient == "B"
+
+
+def test_the_page_numbers_the_organs_as_we_do():
+    page = (ROOT / "Docs" / "data.md").read_text(encoding="utf-8")
+    assert {int(number): name for number, name in re.findall(r"\| (\d+) ([a-z ]+?) (?=\|)", page)} == {
+        organ.id: organ.name for organ in ORGANS
+    }

@@ -205,3 +205,13 @@ def test_the_chance_line_is_that_of_what_is_measured(tmp_path, a_cohort):
     pretrain(a_cohort, tmp_path / "run", {"training": {"batch": 6, "steps": 1}, "validation_sub_volumes": 4})
     started = next(event for event in RunFolder(tmp_path / "run").events() if event["event"] == "started")
     assert started["chance"]["contrast"] == pytest.approx(math.log(7))
+
+
+def test_a_batch_of_one_cannot_be_contrasted_and_that_is_said(a_cohort, tmp_path):
+    heard: list[dict] = []
+    changes = {"training": {"steps": 1, "batch": 1}}
+    pretrain(a_cohort, tmp_path / "alone", changes, sinks=(heard.append,))
+    pretrain(a_cohort, tmp_path / "off", {**changes, "loss": {"contrast": 0.0}}, sinks=(heard.append,))
+    told = [event["message"] for event in heard if event["event"] == "warning" and "contrast" in event["message"]]
+    assert len(told) == 1
+    assert "Take a batch of 2 or more" in told[0]

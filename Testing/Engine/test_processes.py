@@ -60,7 +60,33 @@ def test_two_processes_make_one_run(launcher, request):
     assert [event["event"] for event in events].count("finished") == 1
     started = next(event for event in events if event["event"] == "started")
     assert started["chance"]["contrast"] == pytest.approx(np.log(2 * 4 - 1))  # 2 processes with 2 sub-volumes each
-    assert load_model(out).card["provenance"]["steps"] == STEPS
+    card = load_model(out).card
+    assert card["provenance"]["steps"] == STEPS
+    (launch,) = card["provenance"]["launches"]
+    assert (launch["step"], launch["processes"], launch["nodes"], launch["batch"]) == (0, 2, 1, 4)
+    assert (started["batch"], started["processes"], started["batch_of_all"]) == (2, 2, 4)
+
+
+def test_a_task_without_its_partners_says_so_and_ends_when_it_is_asked_to(tmp_path, a_cohort, tiny):
+    """A shell inside of a Slurm job of two tasks: torch waits for the other one where no signal handler runs."""
+    words = command(*pretraining(a_cohort, tiny[0], tmp_path / "run", "--steps", 2))
+    slurm = {
+        "SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "swinssl", "SLURM_NODELIST": "localhost", "SLURM_NODEID": "0", "SLURM_PROCID": "0",
+    }  # fmt: skip
+    task, folder = start(words, **slurm, SLURM_LOCALID="0"), RunFolder(tmp_path / "run")
+
+    def waiting() -> bool:
+        return folder.is_run(folder.path) and any("waits for the others" in str(event) for event in folder.events())
+
+    wait_until(waiting)
+    (told,) = [event["message"] for event in folder.events() if event["event"] == "warning"]
+    assert "2 in all are expected, for SLURM_NTASKS is 2" in told
+    task.send_signal(signal.SIGTERM)
+    out, errors = task.communicate(timeout=60)
+    assert task.returncode == 0, (out, errors)
+    assert folder.status()["state"] == "stopped"
+    assert "Traceback" not in out + errors
 
 
 def test_tasks_of_srun_make_one_run(tmp_path, a_cohort, tiny):

@@ -92,7 +92,7 @@ def sub_volumes(seed: int) -> dict[str, np.ndarray]:
 @pytest.fixture
 def a_pretraining_run(tmp_path) -> RunFolder:
     run = RunFolder(tmp_path / "my run & more")
-    inputs = [{"path": "/data/a.nii.gz", "content": "0123456789abcdef", "spacing": [1.5, 1.5, 2.0], "labels": False}]
+    inputs = [{"name": "CT 001", "path": "/data/a.nii.gz", "content": "0123456789abcdef", "spacing": [1.5, 1.5, 2.0]}]
     settings = {"preset": "quick", "training": {"steps": 40, "lr": 0.001}, "views": {"rotation": "axial"}}
     run.create("pretrain", settings, inputs)
     lines = [event("started", 0, device="CPU (test)", chance={"rotation": 1.386294, "inpaint": 0.2}, validation=["a"])]
@@ -134,9 +134,10 @@ def test_a_pretraining_report_has_everything_and_needs_nothing(a_pretraining_run
         "my run & more", "preset quick", "CPU (test)", "ct-a is strange.", "Rotation, cross-entropy", "ln 4",
         "Original, masked, reconstructed", "reconstructed, step 0", "reconstructed, step 40", "-175 to 250 HU",
         "✓ told 0°", "✗ told 180°, was 90°", "85%", "20 of 24 fixed views right", "partners 0.50",
-        "training.lr 0.001", "/data/a.nii.gz", "0123456789ab", "1.5 × 1.5 × 2",
+        "training.lr 0.001", "CT 001", "0123456789ab", "1.5 × 1.5 × 2",
     ):  # fmt: skip
         assert words in page.text, words
+    assert "a.nii.gz" not in page.text, "job.json alone knows the files"
     assert "0.500, chance 1.386" in page.text, "last value of the validation and its chance line"
     assert "not learned" not in page.text
     pictures = [address for address in page.addresses if address.startswith("data:")]
@@ -199,6 +200,7 @@ def test_damaged_parts_are_left_out_and_the_rest_is_shown(a_pretraining_run):
     page = Page(write_report(run.path))
     assert "reconstructed, step 0" in page.text
     assert "reconstructed, step 40" not in page.text
+    assert "a.nii.gz" not in page.text, "job.json alone knows the files"
     assert "0.500, chance 1.386" in page.text
 
 
@@ -331,6 +333,21 @@ def test_an_overlay_shows_the_organs_whatever_the_orientation(tmp_path):
     assert np.median(reddish) < axial.shape[1] / 2, "the patient's right is on the left"
     with pytest.raises(InputError, match="do not lie on the grid"):
         overlay_figure(upright, replace(upright, array=labels, origin=(5.0, 0.0, 0.0)))
+
+
+def test_two_pictures_of_one_ct_can_show_the_same_slices(tmp_path):
+    """What was found and what is there are compared by looking: an organ of the one at another height is left out."""
+    ct = Volume(np.zeros((20, 20, 20), np.int16), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), RAS_DIRECTION, "ct")
+    low, high = np.zeros((2, 20, 20, 20), np.uint8)
+    low[4:16, 4:16, 3], high[4:16, 4:16, 15] = 6, 6
+    truth, found = (replace(ct, array=labels) for labels in (low, high))
+
+    def painted(**options) -> int:
+        overlay_figure(ct, found, planes=("axial",), **options).savefig(tmp_path / "a.png")
+        picture = imread(tmp_path / "a.png")[..., :3]
+        return int((np.ptp(picture, axis=-1) > 0.1).sum())
+
+    assert painted(slices_of=truth) < 0.2 * painted(), "only the legend has a colour"
 
 
 def test_charts_take_their_colours_from_the_page_and_say_what_they_show():

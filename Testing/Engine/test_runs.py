@@ -7,10 +7,11 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from SwinSSLLib import atomic
+from SwinSSLLib import atomic, runs
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError
 from SwinSSLLib.ranks import process_rank
@@ -89,6 +90,33 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, a_run):
     with pytest.raises(InputError, match="not an empty folder"):
         RunFolder(other).create("pretrain", {}, [])
     assert [file.name for file in other.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("state", ["failed", "stopped"])
+def test_a_run_that_never_began_gives_way(tmp_path, state):
+    """A CT could not be read: the corrected command is to start, and not to be told of a run that there never was."""
+    run = RunFolder(tmp_path / "run")
+    run.create("pretrain", {"first": True}, [])
+    run.status_file.write_text(json.dumps({"state": state}))
+    run.events_file.write_text('{"event": "error"}\n')
+    run.log_file.write_text("what happened\n")
+    with run.writing(new=True):
+        run.create("pretrain", {"second": True}, [])
+    assert run.job()["settings"] == {"second": True}
+    assert list(run.events()) == []
+    assert run.log_file.read_text() == "what happened\n"
+
+
+@pytest.mark.parametrize("left", ["checkpoints/last.ckpt", "previews/step-000000.npz", "model/model.json", "running"])
+def test_what_a_run_has_made_is_never_lost_to_another(tmp_path, left):
+    run = RunFolder(tmp_path / "run")
+    run.create("pretrain", {}, [])
+    run.status_file.write_text(json.dumps({"state": "running" if left == "running" else "failed"}))
+    if left != "running":
+        (run.path / left).parent.mkdir(exist_ok=True)
+        (run.path / left).write_bytes(b"x")
+    with pytest.raises(InputError, match="already holds a run"):
+        run.create("pretrain", {}, [])
 
 
 def test_a_different_run_is_not_continued(a_run):
@@ -193,3 +221,21 @@ def test_the_rank_is_known_from_every_launcher(variables, rank, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert process_rank() == rank
+
+
+def test_the_commit_of_a_clone_is_recorded():
+    clone = Path(runs.__file__).resolve().parents[1]
+    commit = runs.versions().get("commit")
+    if not (clone / ".git").exists():
+        assert commit is None
+        return
+    head = subprocess.run(["git", "-C", clone, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert head.stdout.startswith(commit.removesuffix("-dirty"))
+    assert len(commit.removesuffix("-dirty")) >= 12
+
+
+def test_an_installed_package_takes_nobody_elses_commit(tmp_path, monkeypatch):
+    """A virtual environment inside of a clone of something else."""
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    monkeypatch.setattr(runs, "__file__", str(tmp_path / "lib" / "site-packages" / "SwinSSLLib" / "runs.py"))
+    assert "commit" not in runs.versions()
