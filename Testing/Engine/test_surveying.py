@@ -51,6 +51,7 @@ def test_a_check_says_what_is_there_and_writes_nothing(swinssl, tmp_path, mixed_
     found = json.loads(out)
     rows = {row["name"]: row for row in found["cts"]}
     assert [note for note in found["notes"] if note.count("pat2") == 1 and " does not look like CT" in note]
+    assert found["split"]["training"] + found["split"]["validation"] == 4  # of what can be used
     image = sitk.ReadImage(mixed_data / "pat1.nii.gz")
     values = sitk.GetArrayFromImage(image)
     assert (code, found["refused"], rows["broken"]["problem"].count("broken.nii.gz")) == (2, 1, 1)
