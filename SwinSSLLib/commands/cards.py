@@ -63,7 +63,9 @@ def _training_lines(provenance: Mapping[str, Any]) -> dict[str, str]:
     ]
     parts += [f"preset {settings['preset']}"] if "preset" in settings else []
     count = data.get("volumes") if isinstance(data, Mapping) else len(data) if isinstance(data, list) else None
+    start = provenance.get("init_sha256")
     found = {
+        "start": f"{provenance.get('init')}, SHA-256 {start}" if start else "",
         "training": ", ".join(parts),
         "data": f"{count} CTs" if count is not None else "",
         "encoder": str(provenance.get("encoder", "")),

@@ -115,14 +115,16 @@ def check(arguments: argparse.Namespace) -> int:
     notes = _notes(parts, findings, labels=arguments.labels)
     if display is None:
         rows = [_as_json(finding, parts, settings) for finding in findings]
-        print_json({"cts": rows, "split": _split(parts), "room": takes, "notes": notes, "refused": len(refused)})
+        print_json(
+            {"cts": rows, "split": _split(parts, refused), "room": takes, "notes": notes, "refused": len(refused)}
+        )
         return InputError.exit_code if refused else 0
     if not display.console.is_terminal:
         display.console.width = 200  # nobody is to read names cut off in a file
     display.console.print(_table(findings, settings))
     for note in notes:
         display.console.print(f"Note: {note}", soft_wrap=True, markup=False)
-    display.console.print(_split_sentence(parts, labels=arguments.labels), soft_wrap=True)
+    display.console.print(_split_sentence(_split(parts, refused), labels=arguments.labels), soft_wrap=True)
     display.console.print(room_sentence(takes), soft_wrap=True)
     if refused:
         listing = "\n".join(f"  - {finding.problem.message}" for finding in refused if finding.problem)
@@ -160,18 +162,20 @@ def _part(case: Case, parts: Datalist) -> str:
     return next(name for name in names if case in getattr(parts, name))
 
 
-def _split(parts: Datalist) -> dict[str, Any]:
-    learned = (*parts.training, *parts.unlabelled)
+def _split(parts: Datalist, refused: Sequence[Finding]) -> dict[str, int]:
+    """How many CTs and patients learn and validate, without those that cannot be used."""
+    out = {finding.case for finding in refused}
+    learned = [case for case in (*parts.training, *parts.unlabelled) if case not in out]
+    aside = [case for case in parts.validation if case not in out]
     return {
         "training": len(learned),
         "training_patients": len({case.patient for case in learned}),
-        "validation": len(parts.validation),
-        "validation_patients": len({case.patient for case in parts.validation}),
+        "validation": len(aside),
+        "validation_patients": len({case.patient for case in aside}),
     }
 
 
-def _split_sentence(parts: Datalist, *, labels: bool) -> str:
-    found = _split(parts)
+def _split_sentence(found: dict[str, int], *, labels: bool) -> str:
     job = "Fine-tuning" if labels else "Pre-training"
     return (
         f"{job} would learn from {counted(found['training'], 'CT')} of "

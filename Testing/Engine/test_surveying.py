@@ -13,9 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from dicom_files import write_series
 
+from SwinSSLLib.data.cases import make_case
 from SwinSSLLib.data.geometry import Volume, resample_to_ras, shape_at
-from SwinSSLLib.data.store import Store
+from SwinSSLLib.data.store import Recipe, Store
+from SwinSSLLib.data.survey import cache_bytes
 from SwinSSLLib.runs import RunFolder
 
 
@@ -48,6 +51,7 @@ def test_a_check_says_what_is_there_and_writes_nothing(swinssl, tmp_path, mixed_
     found = json.loads(out)
     rows = {row["name"]: row for row in found["cts"]}
     assert [note for note in found["notes"] if note.count("pat2") == 1 and " does not look like CT" in note]
+    assert found["split"]["training"] + found["split"]["validation"] == 4  # of what can be used
     image = sitk.ReadImage(mixed_data / "pat1.nii.gz")
     values = sitk.GetArrayFromImage(image)
     assert (code, found["refused"], rows["broken"]["problem"].count("broken.nii.gz")) == (2, 1, 1)
@@ -130,6 +134,17 @@ def test_a_build_that_is_interrupted_ends_well_and_goes_on(swinssl, tmp_path, a_
     assert there < 6
     last = json.loads(swinssl(*build)[1].splitlines()[-1])
     assert (last["prepared"], last["new"]) == (6, 6 - there)
+
+
+def test_what_the_cache_takes_is_known_from_dicom_headers_too(tmp_path):
+    values = np.random.default_rng(0).integers(-900, 900, (24, 20, 12)).astype(np.int16)
+    write_series(tmp_path / "case", values)
+    case = make_case(tmp_path / "case")
+    for spacing in (None, (2.0, 2.0, 2.0)):
+        entry = Store(tmp_path / "cache").add(case.image, Recipe(spacing))
+        assert cache_bytes([case], spacing, labels=False) == 2 * np.prod(entry.shape)
+    (tmp_path / "none").mkdir()
+    assert cache_bytes([make_case(tmp_path / "none")], None, labels=False) == 0  # said when it is read
 
 
 @pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 3.0), (5.0, 4.0, 3.0)])

@@ -74,7 +74,9 @@ class Desk:
         if settings := getattr(asked, "settings", None):
             path = self.folder / settings
             if not path.exists():
-                path.write_text(as_toml(TRAINING[asked.command]) if path.suffix == ".toml" else self._tiny(asked))
+                path.write_text(
+                    as_toml(TRAINING.get(asked.command, TINY)) if path.suffix == ".toml" else self._tiny(asked)
+                )
 
     def shrink(self, asked: argparse.Namespace) -> list[str]:
         """Words behind the command that make it small; the last of two equal options counts."""
@@ -95,8 +97,8 @@ class Desk:
 
     def _tiny(self, asked: argparse.Namespace) -> str:
         """Settings of the smallest run; the network is that of the model that it starts from, if there is one."""
-        settings = TRAINING[asked.command]
-        own = {name: value for name, value in settings.items() if name != "network" or not asked.init}
+        settings = TRAINING.get(asked.command, TINY)
+        own = {name: value for name, value in settings.items() if name != "network" or not getattr(asked, "init", None)}
         return json.dumps(own)
 
     def _place(self, name: str) -> Path | None:
