@@ -46,7 +46,7 @@ def shoot(stage: Stage, steps: int = 0) -> None:
     ui.startButton.click()
     wait(lambda: section.watch.status.get("state") == "finished", 1800, lambda: ui.messageLabel.text)
     wait(lambda: not stage.panel.context.runner.running, 60)
-    stage.camera.shoot("finetune-finished", stage.box("finetune"), since=ui.progressBar, upto=ui.diceTable)
+    stage.camera.shoot("finetune-finished", stage.box("finetune"), since=ui.runSelector, upto=ui.diceTable)
     ui.stepsBox.value = 0
     _sendBack(stage, section)
 
