@@ -264,7 +264,9 @@ def verdictText(verdicts: Sequence[Verdict], most: int = 6) -> str:
             remarks.setdefault(f"⚠ {{who}}{sentence}", []).append(verdict.name)
     lines = [line.replace("{who}", _who(names) if len(verdicts) > 1 else "") for line, names in remarks.items()]
     if len(lines) > most:
-        lines = [*lines[:most], _("and {n} more").format(n=len(lines) - most)]
+        left = len(lines) - most
+        words = _("and one more remark") if left == 1 else _("and {n} more remarks")
+        lines = [*lines[:most], words.format(n=left)]
     good = [verdict for verdict in verdicts if verdict.good]
     if good:
         lines.append(_costLine(good))

@@ -59,7 +59,6 @@ _ADVICE: tuple[tuple[str, Callable[[], str]], ...] = (
     (r"Run it again with --debug to see the details", lambda: _("Show log has the details")),
     (r"There is no --data", lambda: _("There are no data to learn from")),
     (r"See `[^`]* --help`\.", str),
-    (r"\b1 threads\b", lambda: _("1 thread")),
     (r" \(--[a-z-]+\)", str),  # an option in brackets says nothing here
 )
 

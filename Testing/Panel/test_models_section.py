@@ -37,6 +37,8 @@ def test_the_list_holds_what_is_here_what_runs_left_and_what_is_published(a_mode
     ui = a_models_section.ui
     assert "feature size 12" in ui.cardLabel.text
     assert "Dice 0.500 on 2 validation CTs kept aside (a, b)" in ui.cardLabel.text
+    metrics = {"metrics": {"validation": {"dice": 0.5, "cases": ["a"]}}}
+    assert diceLine(metrics) == "Dice 0.500 on one validation CT kept aside (a)"
     assert "spleen, right kidney" in ui.cardLabel.text
     assert "Installed models: 2" in ui.diskLabel.text
     assert str(library_folder()) in ui.diskLabel.text

@@ -185,3 +185,4 @@ def test_words_name_the_volumes_that_share_a_remark_and_stay_short():
     assert verdictText([]) == ""
     many = [Verdict(str(n), stops=(f"Reason {n}.",)) for n in range(20)]
     assert verdictText(many).endswith("and 14 more remarks")
+    assert verdictText(many[:7]).endswith("and one more remark")

@@ -66,8 +66,6 @@ def test_no_advice_of_the_engine_reaches_the_panel_as_a_command():
             "Choose another name, or press Delete… under Models first.",
         ),
         ("Choose a complete file, or accept random values for the rest with --force.", "Choose a complete file."),
-        ("cpu, 1 threads", "cpu, 1 thread"),
-        ("cpu, 11 threads", "cpu, 11 threads"),
         ("CT.nii.gz has NaN. Tick a volume.", "CT.nii.gz has NaN. Tick a volume."),
     ],
 )

@@ -42,11 +42,11 @@ def shoot(stage: Stage, steps: int = 0) -> None:
     ui.segmentationSelector.setCurrentNode(None)
     settle()
     marks = (ui.casesTable, ui.initSelector, ui.presetSelector, ui.startButton)
-    stage.camera.shoot("finetune-start", stage.box("finetune"), marks, upto=ui.startButton)
+    stage.camera.shoot("finetune-start", stage.box("finetune"), marks, upto=ui.runSelector)
     ui.startButton.click()
     wait(lambda: section.watch.status.get("state") == "finished", 1800, lambda: ui.messageLabel.text)
     wait(lambda: not stage.panel.context.runner.running, 60)
-    stage.camera.shoot("finetune-finished", stage.box("finetune"), since=ui.startButton, upto=ui.diceTable)
+    stage.camera.shoot("finetune-finished", stage.box("finetune"), since=ui.runSelector, upto=ui.diceTable)
     ui.stepsBox.value = 0
     _sendBack(stage, section)
 

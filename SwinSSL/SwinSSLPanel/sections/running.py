@@ -19,7 +19,6 @@ from SwinSSLPanel.runList import RunList, dataOf, kindOf
 from SwinSSLPanel.sections.section import Section, progressText
 from SwinSSLPanel.volumes import removeCopies
 from SwinSSLPanel.watching import ALIVE, RunWatch, Watcher, died
-from SwinSSLPanel.wording import inPanelWords
 
 #: Endings of the folders beside a run that hold copies of what was in the scene.
 COPIES = ("-volumes", "-cases")
@@ -257,7 +256,7 @@ class RunSection(Section):
         bar.maximum = int(status.get("total") or 0)
         bar.value = int(status.get("step") or 0)
         state = stateWords().get(str(status.get("state")), "")
-        parts = (state, progressText(status), inPanelWords(str(status.get("device") or "")), self._memory)
+        parts = (state, progressText(status), str(status.get("device") or ""), self._memory)
         self.ui.statusLabel.text = " · ".join(part for part in parts if part)
         self.updateButtons()
 
