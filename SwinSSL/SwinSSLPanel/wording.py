@@ -58,6 +58,9 @@ _ADVICE: tuple[tuple[str, Callable[[], str]], ...] = (
     ),
     (r"Run it again with --debug to see the details", lambda: _("Show log has the details")),
     (r"There is no --data", lambda: _("There are no data to learn from")),
+    (r"allow it with --allow-outside", lambda: _("press Start again and answer Yes")),
+    (r"; `swinssl settings [^`]*` prints all settings with their meaning", str),
+    (r" \(or [^()]* with --set\)", str),
     (r"See `[^`]* --help`\.", str),
     (r" \(--[a-z-]+\)", str),  # an option in brackets says nothing here
 )

@@ -176,11 +176,11 @@ class TestLaunches:
                 monkeypatch.delenv(name)
 
     def resumed(self, out: Path, **flags: bool) -> RunFolder | None:
-        import argparse
-
+        from SwinSSLLib.cli import make_parser
         from SwinSSLLib.commands.training import _resumed
 
-        return _resumed(argparse.Namespace(out=out, **{"resume": False, "start_or_resume": False, **flags}))
+        words = [f"--{name.replace('_', '-')}" for name, given in flags.items() if given]
+        return _resumed(make_parser().parse_args(["pretrain", "--out", str(out), *words]))
 
     def test_nobody_starts_again_by_itself(self):
         assert (ranks.launch(), ranks.started_again()) == (None, False)

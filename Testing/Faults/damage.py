@@ -164,5 +164,5 @@ def _verified(place: Place, name: str, chance: random.Random) -> list[str]:
     shutil.copytree(place.cache, folder / "cache")
     flip(chance.choice(sorted((folder / "cache").glob("*/*.npy"))), chance)
     code, said = forks.run(["cache", "verify", "--cache", folder / "cache"], folder / "out.txt")
-    found = code == 2 and "1 damaged" in said and "Traceback" not in said
+    found = code == 2 and "1 of " in said and "are damaged" in said and "Traceback" not in said
     return [] if found else [f"exit code {code}: {said[-300:]}"]

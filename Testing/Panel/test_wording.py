@@ -17,9 +17,9 @@ from SwinSSLLib.exchange.obtaining import elsewhere
 LIBRARY = Path(__file__).resolve().parents[2] / "SwinSSLLib"
 COMMAND_LINE = re.compile(r"(?<![\w-])--[a-z]|swinssl [a-z]|`doctor`")
 #: What only those read who sit at a command line, and whose commands the panel never runs.
-NOT_IN_THE_PANEL = ("commands/", "evaluate/", "cli.py", "exchange/bundle_out.py")
+NOT_IN_THE_PANEL = ("commands/", "evaluate/", "cli.py", "exchange/bundle_out.py", "settings_text.py")
 #: Options that the panel never gives, so that these are never said to it; and processes of a cluster.
-NEVER_SAID = ("segment/backends.py", "segment/files.py", "peers.py")
+NEVER_SAID = ("segment/backends.py", "segment/files.py", "segment/results.py", "peers.py")
 
 
 def sentences(file: Path) -> set[str]:
@@ -66,6 +66,11 @@ def test_no_advice_of_the_engine_reaches_the_panel_as_a_command():
             "Choose another name, or press Delete… under Models first.",
         ),
         ("Choose a complete file, or accept random values for the rest with --force.", "Choose a complete file."),
+        (
+            "settings.toml cannot be used. Correct the values named above; `swinssl settings pretrain` prints all "
+            "settings with their meaning.",
+            "settings.toml cannot be used. Correct the values named above.",
+        ),
         ("CT.nii.gz has NaN. Tick a volume.", "CT.nii.gz has NaN. Tick a volume."),
     ],
 )
