@@ -87,7 +87,10 @@ def _add_serve(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from SwinSSLLib.serving import serve
+    from SwinSSLLib.imports import left_out
+
+    with left_out():
+        from SwinSSLLib.serving import serve
 
     return serve(arguments)
 

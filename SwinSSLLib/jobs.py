@@ -23,7 +23,7 @@ from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.finetune.trainer import LabelledSources, finetune
 from SwinSSLLib.finetune.trainer import rehearsal as finetuning
 from SwinSSLLib.fitting import Progress
-from SwinSSLLib.models import Model
+from SwinSSLLib.models import Model, weights_sha256
 from SwinSSLLib.nets.weights import Init
 from SwinSSLLib.preparing import inputs_record, read_cases, unlabelled_parts, warn_of_duplicates
 from SwinSSLLib.pretrain.trainer import Sources, pretrain
@@ -160,6 +160,6 @@ def _provenance(run: RunFolder, start: Model | None = None) -> dict[str, Any]:
         "created": job["created"],
         "data": data,
         "init": Path(job.get("init", "scratch")).name,
-        **({"init_sha256": start.card["sha256"]} if start and "sha256" in start.card else {}),
+        **({"init_sha256": weights_sha256(start.card)} if start else {}),
         "versions": job["versions"],
     }

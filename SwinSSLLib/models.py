@@ -116,6 +116,16 @@ def read_card(path: Path | str) -> dict[str, Any]:
     return card
 
 
+def weights_sha256(card: Mapping[str, Any]) -> str:
+    """SHA-256 of what a model's tensors were read from: its own weights or, if it was imported, the file of others.
+
+    Empty where a card tells neither.
+    """
+    provenance = card.get("provenance")
+    stated = provenance.get("file_sha256", "") if isinstance(provenance, Mapping) else ""
+    return str(card.get("sha256") or stated)
+
+
 def load_model(path: Path | str) -> Model:
     """Read a model or run folder; nothing in it is executed.
 

@@ -37,6 +37,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         "training_memory",
         "running",
         "serving",
+        "imports",
         "devices",
         "checkup",
     ),

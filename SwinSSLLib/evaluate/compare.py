@@ -29,7 +29,7 @@ from SwinSSLLib.evaluate.metrics import evaluate
 from SwinSSLLib.evaluate.probe import Probe, build_encoder_of, probe
 from SwinSSLLib.exchange.library import find_model
 from SwinSSLLib.jobs import Job, finetune_job
-from SwinSSLLib.models import load_model, read_card
+from SwinSSLLib.models import load_model, read_card, weights_sha256
 from SwinSSLLib.organs import ORGANS
 from SwinSSLLib.preparing import Preparation
 from SwinSSLLib.reporting import Sink
@@ -182,7 +182,7 @@ class _Work:
         learned = [case for case in self._learned(seed) if case.labels][: min(most, _PROBED)]
         model = find_model(start) if start else None
         file = (self.question.runs or self.out) / f"probe-{arm}-{seed}.json"
-        weights = model.card["sha256"] if model else "untrained"
+        weights = weights_sha256(model.card) if model else "untrained"
         key = _key(weights, (*learned, *self.tested), (to_dict(settings.network), to_dict(settings.input)))
         known = _remembered(file)
         if known.get("key") == key:

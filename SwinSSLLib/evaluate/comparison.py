@@ -6,12 +6,14 @@ labelled cases and the same budget; both are tested on the same CTs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm, t
 
 #: The arm that all others are compared with: an encoder that starts from nothing.
 SCRATCH = "scratch"
@@ -20,7 +22,7 @@ _RESAMPLES = 10_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % bootstrap interval."""
+    """A mean with its 95 % interval."""
 
     mean: float
     low: float
@@ -36,11 +38,13 @@ class Interval:
 
 
 def bootstrap(values: np.ndarray) -> Interval:
-    """Mean of (seeds, cases) values; seeds and cases are both drawn anew, 10,000 times.
+    """Mean of (seeds, cases) values; seeds and cases are both drawn anew, 10,000 times, and few of them are paid for.
 
     Seeds bring other labelled cases and other draws, cases other patients: an interval that draws only one of them
     anew is too narrow for whoever has other patients and another seed (crossed bootstrap; Owen 2007,
-    doi:10.1214/07-AOAS122, shows that it errs on the side of caution).
+    doi:10.1214/07-AOAS122). Percentiles of few values are too narrow as well: with three or five seeds they held the
+    truth in 80 and 88 % of simulated studies instead of 95. So they are stretched about the mean as Student's t
+    stretches the normal distribution (Hesterberg 2015, doi:10.1080/00031305.2015.1089789), by :func:`stretch`.
     """
     seeds, cases = values.shape
     random = np.random.default_rng(0)
@@ -48,8 +52,20 @@ def bootstrap(values: np.ndarray) -> Interval:
     rows = random.multinomial(seeds, np.full(seeds, 1 / seeds), size=_RESAMPLES) / seeds
     columns = random.multinomial(cases, np.full(cases, 1 / cases), size=_RESAMPLES) / cases
     means = ((rows @ values) * columns).sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(values.mean()), float(low), float(high))
+    mean = values.mean()
+    low, high = mean + stretch(min(seeds, cases)) * (np.quantile(means, (0.025, 0.975)) - mean)
+    return Interval(float(mean), float(low), float(high))
+
+
+def stretch(count: int) -> float:
+    """How much wider an interval from ``count`` values must be than their percentiles: 1.6 for five, 2.7 for three.
+
+    1 for a single value, from which no interval can be had at all.
+    """
+    if count < 2:
+        return 1.0
+    student: float = t.ppf(0.975, count - 1) / norm.ppf(0.975)
+    return student * math.sqrt(count / (count - 1))
 
 
 @dataclass(frozen=True)

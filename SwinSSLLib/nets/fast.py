@@ -1,4 +1,4 @@
-"""MONAI's Swin blocks, computed faster: the same parameters under the same names, the same function.
+"""MONAI's Swin blocks and convolutions, computed faster: the same parameters under the same names, the same function.
 
 :func:`accelerate` exchanges the classes of a network's blocks for subclasses that only compute differently, and
 :func:`plain` gives MONAI's back; weights, ``state_dict`` and optimiser do not notice. What differs:
@@ -6,7 +6,8 @@
 - tokens go to their windows and back in one step each (:mod:`SwinSSLLib.nets.token_windows`), masks are remembered;
 - queries, keys and values are made before padding, not after it: padding has known ones;
 - attention holds the scores of a few windows only, and none of padding (:mod:`SwinSSLLib.nets.attention`);
-- on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`).
+- on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`);
+- on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`).
 
 Testing/Benchmarks/pretrain.py measures what it is worth; Testing/Engine/test_fast.py compares results and gradients.
 """
@@ -19,7 +20,7 @@ import torch
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
 
-from SwinSSLLib.nets import chunks
+from SwinSSLLib.nets import chunks, halves
 from SwinSSLLib.nets.attention import class_biases, window_attention
 from SwinSSLLib.nets.token_windows import token_windows
 
@@ -66,16 +67,22 @@ class FastBlock(SwinTransformerBlock):
         return self.drop_path(chunks.norm_and_mlp(cast(nn.LayerNorm, self.norm2), self.mlp, x))
 
 
-_FASTER: dict[type[nn.Module], type[nn.Module]] = {BasicLayer: FastLayer, SwinTransformerBlock: FastBlock}
+_FASTER: dict[type[nn.Module], type[nn.Module]] = {
+    BasicLayer: FastLayer,
+    SwinTransformerBlock: FastBlock,
+    nn.Conv3d: halves.HalvedConv3d,
+}
 _PLAIN = {fast: slow for slow, fast in _FASTER.items()}
 
 
 def accelerate(network: Network) -> Network:
-    """Let MONAI's Swin blocks in a network compute faster; returns the same network.
+    """Let MONAI's Swin blocks and small convolutions in a network compute faster; returns the same network.
 
     What is not known to be equal stays as it is: stages of two dimensions, of Hyena blocks, and attention with dropout.
     """
     for module in network.modules():
+        if halves.suits(module):
+            module.__class__ = halves.HalvedConv3d
         blocks = list(cast(nn.Module, module.blocks).children()) if isinstance(module, BasicLayer) else []
         if type(module) is BasicLayer and _suits(module, blocks):
             for block in blocks:

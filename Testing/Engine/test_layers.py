@@ -18,7 +18,7 @@ HEAVY = {"torch", "monai", "SimpleITK", "numpy", "lightning_fabric", "matplotlib
 #: Floors of the house from the ground up; a module may import from its own floor and from those below.
 FLOORS = (
     ("errors", "leftovers", "discretion"),
-    ("organs", "atomic", "validation", "allocator", "places", "ranks", "launching", "thinning", "wakeup"),
+    ("organs", "atomic", "validation", "allocator", "places", "ranks", "launching", "thinning", "wakeup", "imports"),
     ("locking",),
     ("settings", "runs", "reporting", "control", "checkpoints", "meeting", "peers", "rounds", "shares"),
     ("presets", "models", "devices", "optimizing", "settings_text"),

@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+
+from SwinSSLLib.models import load_model
 
 STUDIES = Path(__file__).resolve().parents[1] / "Studies"
 
@@ -72,7 +75,7 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
 
     told = {
         "cohort": {"seed": 1, "unlabelled": 3, "watched": 1, "labelled": 1, "validation": 1, "test": 1, "spacing": 8.0},
-        "question": {"labelled": [1], "pretrained_on": [2], "seeds": 1, "ablation_labelled": 1},
+        "question": {"labelled": [1], "pretrained_on": [2], "seeds": 1, "frozen_labelled": 1, "ablation_labelled": 1},
         "pretrain": {
             "preset": "quick",
             "input": {"spacing": [8, 8, 8], "roi": [32, 32, 32]},
@@ -93,6 +96,18 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     ablation = work.ablation(range(1))
     assert (ablation.counts, ablation.arms) == ((1,), ("scratch", "inpaint + rotation", "pre-trained on 2"))
     assert ablation.last.dice["pre-trained on 2"] == study.last.dice["pre-trained on 2"]
+    frozen = work.frozen(range(1))
+    assert frozen.arms == (
+        "scratch",
+        "untrained, frozen",
+        "pre-trained on 2, frozen",
+        "trained with 1 labelled, frozen",
+    )
+    untrained = load_file(tmp_path / "runs" / "untrained-0.safetensors")
+    kept = load_model(tmp_path / "runs-frozen" / "untrained, frozen-1-0").state
+    for name, value in untrained.items():
+        assert torch.equal(kept[f"swinViT.{name}"], value), name
+    assert frozen.probes["untrained, frozen"] == frozen.probes["scratch"], "one encoder of one seed"
     job = json.loads((tmp_path / "runs" / "only-inpaint-rotation-0" / "job.json").read_text())
     assert {task: job["settings"]["loss"][task] for task in ("inpaint", "contrast", "rotation")} == {
         "inpaint": 1.0,
@@ -101,12 +116,14 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     }
     docs = tmp_path / "docs"
     docs.mkdir()
-    places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("labels", "organs", "probe", "ablation"))
+    places = "".join(
+        f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("labels", "organs", "probe", "frozen", "ablation")
+    )
     (docs / "study.md").write_text(places)
     write_page(tmp_path, docs)
     text = (docs / "study.md").read_text()
     assert "old" not in text
     assert f"{study.last.mean('scratch'):.3f}" in text
-    assert "inpaint + rotation" in text
+    assert "inpaint + rotation" in text and "untrained, frozen" in text
     assert (docs / "study.png").stat().st_size > 10_000
     assert set(SETTINGS.read_text().split()) > {"unlabelled", "pretrained_on"}

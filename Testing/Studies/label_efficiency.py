@@ -1,13 +1,14 @@
 """How much is pre-training worth when labels are few? The paper's figure 8 in small, and its ablation, on phantoms.
 
-    python3 Testing/run.py study label_efficiency --out study [--settings FILE] [--seeds N] [--no-ablation]
+    python3 Testing/run.py study label_efficiency --out study [--settings FILE] [--seeds N] [--question NAME]
 
 Phantoms without labels, with labels to learn from, and others that are only tested. Fine-tuning from scratch and from
 pre-training on 8, 24 and 64 CTs, with 1, 2, 4, 8 and 16 labelled ones, five times with another seed each: other
-labelled cases, other draws, another pre-training. Same splits and the same number of steps in all arms. The ablation
-leaves out one or two of the three proxy tasks. Everything goes on where it was stopped, seed by seed; what is finished
-is in ``study/label_efficiency`` and ``study/ablation`` (comparison.json, report.html). ``--docs`` writes table and
-chart for Docs/study.md. Whichever way it comes out, it is written down.
+labelled cases, other draws, another pre-training. Same splits and the same number of steps in all arms. The question
+``frozen`` leaves the encoder as it came, untrained, pre-trained, or trained with all labels: how much is there to win?
+``ablation`` leaves out one or two of the three proxy tasks. Everything goes on where it was stopped, seed by seed; what
+is finished is in ``study/label_efficiency``, ``study/frozen`` and ``study/ablation`` (comparison.json, report.html).
+``--docs`` writes tables and chart for Docs/study.md. Whichever way it comes out, it is written down.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.torch import save_file
 
 from SwinSSLLib.allocator import keep_large_buffers
 from SwinSSLLib.cli import main as swinssl
 from SwinSSLLib.commands.console import Display
 from SwinSSLLib.evaluate.compare import Question, compare
-from SwinSSLLib.evaluate.comparison import Study
+from SwinSSLLib.evaluate.comparison import SCRATCH, Study
+from SwinSSLLib.evaluate.probe import build_encoder_of
 from SwinSSLLib.jobs import Job, pretrain_job
 from SwinSSLLib.preparing import Preparation
 from SwinSSLLib.presets import finetune_settings, pretrain_settings
@@ -36,6 +39,8 @@ from SwinSSLLib.validation import merged
 
 SETTINGS = Path(__file__).with_suffix(".toml")
 TASKS = ("inpaint", "contrast", "rotation")
+#: Names of what is asked, and of the methods of :class:`Work` and the folders of the results.
+QUESTIONS = ("label_efficiency", "frozen", "ablation")
 #: Each proxy task alone, pairs, all.
 COMBINATIONS = tuple(tuple(task for bit, task in enumerate(TASKS) if number >> bit & 1) for number in range(1, 8))
 
@@ -47,7 +52,7 @@ def main() -> int:
     parser.add_argument("--settings", type=Path, default=SETTINGS)
     parser.add_argument("--seeds", type=int, help="fewer than the settings say")
     parser.add_argument("--only-seed", type=int, help="runs of this seed only; several processes then share the work")
-    parser.add_argument("--no-ablation", action="store_true")
+    parser.add_argument("--question", choices=QUESTIONS, help="this one only")
     parser.add_argument("--docs", type=Path, metavar="FOLDER", help="write study.json, table and chart there and end")
     arguments = parser.parse_args()
     if arguments.docs:
@@ -63,10 +68,9 @@ def main() -> int:
     only = arguments.only_seed
     rounds = range(1, (arguments.seeds or told["question"]["seeds"]) + 1)
     for seeds in [range(count) for count in rounds] if only is None else [range(only, only + 1)]:
-        for line in work.label_efficiency(seeds).sentences():
-            print(line)
-        if not arguments.no_ablation:
-            print(work.ablation(seeds).last.sentence())
+        for question in [arguments.question] if arguments.question else QUESTIONS:
+            for line in getattr(work, question)(seeds).sentences():
+                print(line)
         print(f"seeds up to {seeds[-1]}: {(time.monotonic() - began) / 60:.0f} min", flush=True)
     return 0
 
@@ -116,6 +120,26 @@ class Work:
             inits[f"pre-trained on {count}"] = self.runs / f"on-{count}-{{seed}}"
         return self._compare("label_efficiency", inits, tuple(self.question["labelled"]), seeds)
 
+    def frozen(self, seeds: range) -> Study:
+        """Encoders that fine-tuning does not touch, beside one that learns from scratch with few labels.
+
+        Untrained, pre-trained, and trained with the most labels of :meth:`label_efficiency`, which comes first: what
+        that one does not bring no pre-training can.
+        """
+        labelled = max(self.question["labelled"])
+        most, network = max(self.question["pretrained_on"]), finetune_settings(changes=self.told["finetune"]).network
+        for seed in seeds:
+            self._pretrain(f"on-{most}-{seed}", most, seed, TASKS)
+            file = self.runs / f"untrained-{seed}.safetensors"
+            if not file.exists():
+                save_file(build_encoder_of(network, None, seed=seed).state_dict(), file)
+        inits = {
+            "untrained, frozen": self.runs / "untrained-{seed}.safetensors",
+            f"pre-trained on {most}, frozen": self.runs / f"on-{most}-{{seed}}",
+            f"trained with {labelled} labelled, frozen": self.runs / f"{SCRATCH}-{labelled}-{{seed}}",
+        }
+        return self._compare("frozen", inits, (self.question["frozen_labelled"],), seeds, encoder_lr=0.0)
+
     def ablation(self, seeds: range) -> Study:
         """Scratch against each of the seven combinations of proxy tasks."""
         most, inits = max(self.question["pretrained_on"]), {}
@@ -144,10 +168,14 @@ class Work:
         with Display("Pre-training") as display:
             pretrain_job(job, pretrain_settings(changes=changes), (display,))
 
-    def _compare(self, name: str, inits: dict[str, Path], labelled: tuple[int, ...], seeds: range) -> Study:
-        first = {"training": {"seed": seeds[0]}}
+    def _compare(
+        self, name: str, inits: dict[str, Path], labelled: tuple[int, ...], seeds: range, **changes: Any
+    ) -> Study:
+        first = {"training": {"seed": seeds[0]}, **changes}
         settings = finetune_settings(changes=merged(dict(self.told["finetune"]), first))
-        question = Question(inits, labelled, len(seeds), self.cohort / "test.json", runs=self.runs)
+        # Runs of other settings lie elsewhere: scratch has the same name in all questions.
+        runs = self.out / f"runs-{name}" if changes else self.runs
+        question = Question(inits, labelled, len(seeds), self.cohort / "test.json", runs=runs)
         preparation = Preparation((self.cohort / "labelled.json",), self.cache)
         # Results of a part of the seeds do not take the place of those of all.
         out = self.out / (f"{name}-of-{seeds[0]}" if seeds[0] else name)

@@ -20,17 +20,18 @@ def write_page(out: Path, docs: Path) -> None:
     """Put the figures of a study between the marks of ``docs/study.md``, and its chart beside it.
 
     Args:
-        out: folder of the study, with label_efficiency/ and perhaps ablation/.
+        out: folder of the study, with label_efficiency/ and perhaps frozen/ and ablation/.
         docs: folder of study.md.
     """
     study = _read(out / "label_efficiency")
     parts = {"labels": table(study), "organs": organs(study), "probe": probe(study)}
     draw(study, docs / "study.png")
     kept = {"label_efficiency": study.to_dict()}
-    if (out / "ablation" / "comparison.json").exists():
-        ablation = _read(out / "ablation")
-        parts["ablation"] = rows_of_arms(ablation)
-        kept["ablation"] = ablation.to_dict()
+    for name in ("frozen", "ablation"):
+        if (out / name / "comparison.json").exists():
+            found = _read(out / name)
+            parts[name] = rows_of_arms(found)
+            kept[name] = found.to_dict()
     page = docs / "study.md"
     text = page.read_text(encoding="utf-8")
     for name, content in parts.items():
