@@ -9,7 +9,8 @@
 - on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`);
 - on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`).
 
-Testing/Benchmarks/pretrain.py measures what it is worth; Testing/Engine/test_fast.py compares results and gradients.
+Testing/Benchmarks/pretrain.py and finetune.py measure what it is worth; Testing/Engine/test_fast.py and test_halves.py
+compare results and gradients.
 """
 
 from __future__ import annotations

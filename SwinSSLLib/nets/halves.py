@@ -1,6 +1,6 @@
 """Convolutions of one small sub-volume, computed as a batch of its two halves.
 
-For a float32 batch of one, PyTorch takes oneDNN only above a size, and below it a kernel that is up to four times
+For a float32 batch of one, PyTorch takes oneDNN only above a size, and below it a kernel that is several times
 slower (``ConvParams::use_mkldnn`` in aten/src/ATen/native/Convolution.cpp, torch 2.6 to 2.13). Fine-tuning with one
 patch at a time meets it in most of its layers. Two halves, each with the planes of the other that its kernel sees, are
 a batch of two: the same products, added up in another order.
@@ -21,7 +21,7 @@ class HalvedConv3d(nn.Conv3d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, I, J, K) to (N, O, I, J, K)."""
-        return _in_halves(self, input) if pays(self, input) else super().forward(input)
+        return _in_halves(self, input) if pays(input) else super().forward(input)
 
 
 def suits(conv: nn.Module) -> bool:
@@ -32,7 +32,7 @@ def suits(conv: nn.Module) -> bool:
     return shape == ((3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1))
 
 
-def pays(conv: nn.Conv3d, volume: Tensor) -> bool:
+def pays(volume: Tensor) -> bool:
     """Whether PyTorch would take its slow kernel for this input, and there are two halves to be had."""
     if volume.ndim != 5 or volume.shape[0] != 1 or volume.shape[2] % 2 or volume.dtype != torch.float32:
         return False

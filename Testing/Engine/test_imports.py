@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from SwinSSLLib.imports import NOT_FOR_SEGMENTING, left_out
+from SwinSSLLib.imports import left_out
 
 SCRIPT = """
 import json, sys
@@ -36,8 +36,3 @@ def test_what_is_there_stays_and_what_is_left_out_comes_back():
     import wave
 
     assert wave.open
-
-
-def test_no_name_is_one_that_the_engine_needs_to_segment():
-    """They are optional to MONAI; matplotlib and scipy.signal are not to us, and are imported where they are used."""
-    assert not set(NOT_FOR_SEGMENTING) & {"torch", "monai", "numpy", "scipy", "SimpleITK", "safetensors", "einops"}

@@ -1,73 +1,18 @@
-"""Reports: complete, self-contained, right side round, and robust against runs that lack things."""
+"""Reports of runs: complete, self-contained, and robust against runs that lack things."""
 
-import base64
-import io
+from __future__ import annotations
+
 import json
-import re
 import shutil
-from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
+from report_pages import Page, check_self_contained, decoded, event, metric
 
-from SwinSSLLib.data.geometry import RAS_DIRECTION, Volume
 from SwinSSLLib.errors import InputError
-from SwinSSLLib.evaluate.charts import FIRST, Curve, Series, curve_svg
-from SwinSSLLib.evaluate.comparison import Comparison, Study
-from SwinSSLLib.evaluate.pictures import busiest, colour_over, cut, data_uri, overlay_figure
 from SwinSSLLib.evaluate.record import Record
 from SwinSSLLib.evaluate.report import duration, write_report
-from SwinSSLLib.evaluate.report_comparison import write_comparison
 from SwinSSLLib.runs import RunFolder
-
-
-class Page(HTMLParser):
-    """Reads a page as a browser would: its text, its tags, its addresses."""
-
-    _VOID = ("meta", "img", "br", "path", "use", "rect")
-
-    def __init__(self, file) -> None:
-        super().__init__()
-        self.raw, self.words, self.addresses, self.open, self.tags = file.read_text("utf-8"), [], [], [], []
-        self.feed(self.raw)
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attributes) -> None:
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in ("src", "href", "srcset", "xlink:href")]
-        if tag not in self._VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes) -> None:
-        self.tags.append(tag)
-
-    def handle_endtag(self, tag) -> None:
-        if tag not in self._VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data) -> None:
-        if not self.open or self.open[-1] not in ("style", "script"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-
-def check_self_contained(page: Page) -> None:
-    assert all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
-    assert not re.search(r"https?://|@import|url\((?!#)", page.raw), "nothing may be fetched from anywhere"
-    assert "script" not in page.tags
-
-
-def event(kind: str, second: int, **fields) -> str:
-    return json.dumps({"event": kind, "time": f"2026-11-23T10:00:{second:02d}+00:00", **fields}) + "\n"
-
-
-def metric(name: str, step: int, value: float) -> str:
-    return event("metric", step % 60, name=name, value=value, step=step)
 
 
 def sub_volumes(seed: int) -> dict[str, np.ndarray]:
@@ -233,35 +178,6 @@ def test_durations_as_people_say_them(seconds, words):
     assert duration(seconds) == words
 
 
-def test_a_comparison_report_tells_pairs_organs_and_verdict(tmp_path):
-    scratch, pretrained = [[0.60, 0.70], [0.50, 0.72]], [[0.66, 0.75], [0.61, 0.79]]
-    organs = {"scratch": {"liver": 0.8, "spleen": 0.5}, "pretrained": {"liver": 0.78, "spleen": 0.7}}
-    comparison = Comparison((3, 4), ("x", "y"), {"scratch": scratch, "pretrained": pretrained}, organs, True)
-    page = Page(write_comparison(Study({6: comparison}), tmp_path / "c.html"))
-    check_self_contained(page)
-    for words in (comparison.sentence(), "seed 3", "0.650", "0.705", "+0.055", "liver", "−0.020", "+0.200", "0.630"):
-        assert words in page.text, words
-    assert "When labels are few" not in page.text
-    assert "Linear probe" not in page.text
-
-
-def test_a_study_report_has_curves_over_the_labelled_cases_and_the_probe(tmp_path):
-    def of(count: int) -> Comparison:
-        arms = {"scratch": 0.1 * count, "on 8": 0.1 * count + 0.03, "on 64": 0.1 * count + 0.11}
-        dice = {arm: [[value, value + 0.01], [value + 0.02, value]] for arm, value in arms.items()}
-        return Comparison((3, 4), ("x", "y"), dice, {arm: {"liver": value} for arm, value in arms.items()}, True)
-
-    probes = {"scratch": [0.2, 0.21], "on 8": [0.3, 0.31], "on 64": [0.5, 0.54]}
-    study = Study({count: of(count) for count in (1, 2, 4)}, probes, 1 / 14)
-    page = Page(write_comparison(study, tmp_path / "c.html"))
-    check_self_contained(page)
-    for words in ("When labels are few", "0.218 +0.110 (+0.110 to +0.110)", "untrained", "0.520", "reaches 0.071"):
-        assert words in page.text.replace("  ", " "), words
-    assert "on 64 with 1 labelled reaches 0.218; scratch needs 4" in page.text
-    again = Study.from_dict(json.loads(json.dumps(study.to_dict())))
-    assert again.sentences() == study.sentences()
-
-
 def test_a_probe_of_a_run_stands_in_its_report(tmp_path, a_pretrained_run):
     run = tmp_path / "run"
     shutil.copytree(a_pretrained_run, run)
@@ -274,86 +190,3 @@ def test_a_probe_of_a_run_stands_in_its_report(tmp_path, a_pretrained_run):
         assert words in text, words
     (run / "probe.json").write_text('{"model": 3}')
     assert "Linear probe" not in Page(write_report(run)).text
-
-
-def decoded(address: str) -> np.ndarray:
-    return imread(io.BytesIO(base64.b64decode(address.split(",")[1])))[..., :3]
-
-
-def test_slices_are_shown_as_radiologists_expect_them():
-    volume = np.zeros((5, 6, 7))
-    volume[4, 5, 6] = 1.0  # rightmost, foremost, highest
-    assert cut(volume, "axial", 6).pixels[0, 0] == 1, "right on the left, front on top"
-    assert cut(volume, "coronal", 5).pixels[0, 0] == 1, "right on the left, head on top"
-    assert cut(volume, "sagittal", 4).pixels[0, 0] == 1, "front on the left, head on top"
-    assert cut(volume, "axial").pixels.shape == (6, 5)
-    assert cut(volume, "coronal", spacing=(2.0, 1.0, 4.0)).ratio == pytest.approx(5 * 2 / (7 * 4))
-
-
-def test_the_slice_that_shows_most_organs_is_chosen():
-    labels = np.zeros((10, 10, 10), np.uint8)
-    labels[1:9, 1:9, 2] = 6  # one large organ
-    labels[1:3, 1:3, 7], labels[4:6, 1:3, 7], labels[7:9, 1:3, 7] = 1, 2, 3  # three small ones
-    assert busiest(labels, "axial") == 7
-    assert busiest(np.zeros((4, 4, 9)), "axial") == 4
-
-
-def test_colours_are_laid_over_with_a_clear_edge():
-    labels = np.zeros((9, 9), np.uint8)
-    labels[2:7, 2:7] = 1
-    picture = colour_over(np.full((9, 9), 0.5), labels, {1: (255, 0, 0)})
-    assert np.allclose(picture[0, 0], 0.5)
-    inside, edge = picture[4, 4], picture[2, 4]
-    assert inside[0] > inside[1] > 0.2, "the CT stays visible"
-    assert edge[0] > inside[0]
-    assert edge[1] < 0.1
-    back = decoded(data_uri(picture))
-    assert np.abs(back - picture).max() < 0.01
-
-
-def test_an_overlay_shows_the_organs_whatever_the_orientation(tmp_path):
-    array = np.full((24, 20, 16), -1000, np.int16)
-    array[4:20, 4:16, 2:14] = 60
-    labels = np.zeros(array.shape, np.uint8)
-    labels[14:19, 5:10, 4:12] = 6  # towards the patient's right and back
-    upright = Volume(array, (2.0, 2.0, 3.0), (0.0, 0.0, 0.0), RAS_DIRECTION, name="ct")
-    files = []
-    for name, flip in (("upright", False), ("flipped", True)):
-        ct, organs = upright, replace(upright, array=labels)
-        if flip:
-            turned = {"direction": tuple(np.eye(3).ravel()), "origin": (-46.0, -38.0, 0.0)}
-            ct = replace(upright, array=array[::-1, ::-1], **turned)
-            organs = replace(upright, array=labels[::-1, ::-1], **turned)
-        files.append(tmp_path / f"{name}.png")
-        overlay_figure(ct, organs, title="ct").savefig(files[-1])
-    first, second = (imread(file)[..., :3] for file in files)
-    assert np.abs(first - second).mean() < 1e-3
-    axial = first[:, : first.shape[1] // 3]
-    reddish = (axial[..., 0] - axial[..., 2] > 0.15).nonzero()[1]
-    assert np.median(reddish) < axial.shape[1] / 2, "the patient's right is on the left"
-    with pytest.raises(InputError, match="do not lie on the grid"):
-        overlay_figure(upright, replace(upright, array=labels, origin=(5.0, 0.0, 0.0)))
-
-
-def test_two_pictures_of_one_ct_can_show_the_same_slices(tmp_path):
-    """What was found and what is there are compared by looking: an organ of the one at another height is left out."""
-    ct = Volume(np.zeros((20, 20, 20), np.int16), (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), RAS_DIRECTION, "ct")
-    low, high = np.zeros((2, 20, 20, 20), np.uint8)
-    low[4:16, 4:16, 3], high[4:16, 4:16, 15] = 6, 6
-    truth, found = (replace(ct, array=labels) for labels in (low, high))
-
-    def painted(**options) -> int:
-        overlay_figure(ct, found, planes=("axial",), **options).savefig(tmp_path / "a.png")
-        picture = imread(tmp_path / "a.png")[..., :3]
-        return int((np.ptp(picture, axis=-1) > 0.1).sum())
-
-    assert painted(slices_of=truth) < 0.2 * painted(), "only the legend has a colour"
-
-
-def test_charts_take_their_colours_from_the_page_and_say_what_they_show():
-    points = {0: 1.5, 10: 1.0, 20: 0.5}
-    drawing = curve_svg(Curve('loss <of> "a\\1"', [Series("training", points, FIRST)], chance=1.386))
-    assert "var(--first)" in drawing
-    assert not re.search(r"#0[1-7]0[2-8]0[3-9]", drawing), "no stand-in colour is left"
-    assert 'aria-label="loss &lt;of&gt; &quot;a\\1&quot;"' in drawing
-    assert ">chance<" in drawing

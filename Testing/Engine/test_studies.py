@@ -67,6 +67,26 @@ def test_every_combination_of_tasks_once():
     assert COMBINATIONS[-1] == TASKS
 
 
+def check_that_one_answer_leaves_the_others(out: Path, docs: Path, elsewhere: Path) -> None:
+    """Another machine, which asked one question only, and found something else."""
+    from study_page import write_page
+
+    before = json.loads((docs / "study.json").read_text())
+    other = json.loads((out / "frozen" / "comparison.json").read_text())
+    (count,) = other["labelled"]
+    other["labelled"][count]["dice"]["scratch"] = other["dice"]["scratch"] = [[0.987]]
+    (elsewhere / "frozen").mkdir(parents=True)
+    (elsewhere / "frozen" / "comparison.json").write_text(json.dumps(other))
+    text = (docs / "study.md").read_text()
+    write_page(elsewhere, docs)
+    after = json.loads((docs / "study.json").read_text())
+    assert {name for name in after if after[name] != before[name]} == {"frozen"}
+    assert after.keys() == before.keys()
+    changed = set((docs / "study.md").read_text().splitlines()) - set(text.splitlines())
+    assert all("frozen" in line or "scratch" in line for line in changed)
+    assert any("0.987" in line for line in changed)
+
+
 def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     """One labelled case, one step each, two of the seven combinations: all that comes after it is there."""
     import label_efficiency
@@ -126,4 +146,5 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     assert f"{study.last.mean('scratch'):.3f}" in text
     assert "inpaint + rotation" in text and "untrained, frozen" in text
     assert (docs / "study.png").stat().st_size > 10_000
+    check_that_one_answer_leaves_the_others(work.out, docs, tmp_path / "elsewhere")
     assert set(SETTINGS.read_text().split()) > {"unlabelled", "pretrained_on"}

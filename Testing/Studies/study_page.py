@@ -19,25 +19,31 @@ _COLOURS = ("#444444", "#e69f00", "#56b4e9", "#0072b2")
 def write_page(out: Path, docs: Path) -> None:
     """Put the figures of a study between the marks of ``docs/study.md``, and its chart beside it.
 
+    What ``out`` does not answer stays as the page has it: questions may be asked on several machines.
+
     Args:
-        out: folder of the study, with label_efficiency/ and perhaps frozen/ and ablation/.
+        out: folder of the study, with any of label_efficiency/, frozen/ and ablation/.
         docs: folder of study.md.
     """
-    study = _read(out / "label_efficiency")
-    parts = {"labels": table(study), "organs": organs(study), "probe": probe(study)}
-    draw(study, docs / "study.png")
-    kept = {"label_efficiency": study.to_dict()}
-    for name in ("frozen", "ablation"):
-        if (out / name / "comparison.json").exists():
-            found = _read(out / name)
-            parts[name] = rows_of_arms(found)
-            kept[name] = found.to_dict()
+    file = docs / "study.json"
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    parts: dict[str, str] = {}
+    for name in ("label_efficiency", "frozen", "ablation"):
+        if not (out / name / "comparison.json").exists():
+            continue
+        study = _read(out / name)
+        kept[name] = study.to_dict()
+        if name == "label_efficiency":
+            parts |= {"labels": table(study), "organs": organs(study), "probe": probe(study)}
+            draw(study, docs / "study.png")
+        else:
+            parts[name] = rows_of_arms(study)
     page = docs / "study.md"
     text = page.read_text(encoding="utf-8")
     for name, content in parts.items():
         text = filled(text, name, content)
     page.write_text(text, encoding="utf-8")
-    atomic.write_json(docs / "study.json", kept)
+    atomic.write_json(file, kept)
 
 
 def filled(text: str, name: str, content: str) -> str:
