@@ -7,7 +7,8 @@
 - queries, keys and values are made before padding, not after it: padding has known ones;
 - attention holds the scores of a few windows only, and none of padding (:mod:`SwinSSLLib.nets.attention`);
 - on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`);
-- on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`).
+- on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`);
+- in 16 bits the last layer gives its scores in float32 (:class:`ExactScores`).
 
 Testing/Benchmarks/pretrain.py and finetune.py measure what it is worth; Testing/Engine/test_fast.py and test_halves.py
 compare results and gradients.
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 import torch
+from monai.networks.blocks.dynunet_block import UnetOutBlock
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
 
@@ -68,10 +70,26 @@ class FastBlock(SwinTransformerBlock):
         return self.drop_path(chunks.norm_and_mlp(cast(nn.LayerNorm, self.norm2), self.mlp, x))
 
 
+class ExactScores(UnetOutBlock):
+    """The last layer in float32, whatever autocast says; it is less than one per cent of the arithmetic.
+
+    A score of 20 in bfloat16 is rounded by up to 0.06, and classes that are closer than that swap along the borders
+    of organs. Training goes MONAI's way: its losses are in float32 anyway, and a copy of the features would be kept.
+    """
+
+    def forward(self, inp: Tensor) -> Tensor:
+        """(N, C, I, J, K) of any type to scores (N, classes, I, J, K)."""
+        if self.training or inp.device.type not in ("cpu", "cuda"):
+            return cast(Tensor, super().forward(inp))
+        with torch.autocast(inp.device.type, enabled=False):
+            return cast(Tensor, super().forward(inp.float()))
+
+
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     BasicLayer: FastLayer,
     SwinTransformerBlock: FastBlock,
     nn.Conv3d: halves.HalvedConv3d,
+    UnetOutBlock: ExactScores,
 }
 _PLAIN = {fast: slow for slow, fast in _FASTER.items()}
 
@@ -84,6 +102,8 @@ def accelerate(network: Network) -> Network:
     for module in network.modules():
         if halves.suits(module):
             module.__class__ = halves.HalvedConv3d
+        if type(module) is UnetOutBlock:
+            module.__class__ = ExactScores
         blocks = list(cast(nn.Module, module.blocks).children()) if isinstance(module, BasicLayer) else []
         if type(module) is BasicLayer and _suits(module, blocks):
             for block in blocks:

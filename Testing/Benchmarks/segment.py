@@ -28,6 +28,8 @@ from typing import Any
 import sides
 
 PEER, FACTS = "MONAI", "facts"
+#: An organ of fewer voxels loses more than a hundredth of its Dice with a handful of them.
+LARGE = 500
 OURS = ("torch-fp32", "torch-bf16", "openvino-fp32", "openvino-bf16")
 FORWARDED = ("windows", "feature", "roi", "threads", "model", "keep", "device")
 
@@ -98,10 +100,14 @@ def tell_agreement(agreement: dict[str, Any], *, trained: bool, whole: bool) -> 
     where = "the whole volume" if whole else "the sample"
     print(f"Organs of {where} beside MONAI's" + ("" if trained else " (RANDOM weights: these say nothing)") + ":")
     for name, values in agreement.items():
-        dice = values["dice"]
-        lowest = min(dice, key=lambda organ: dice[organ]) if dice else ""
-        words = f"; lowest Dice {dice[lowest]:.4f} ({lowest}) of {len(dice)}" if dice else "; no organ was found"
-        print(f"  {name:<14} same on {values['voxels']:.4%} of voxels, {values['organs']:.3%} of organs{words}")
+        dice, size = values["dice"], values["voxels_of"]
+        large = [organ for organ in dice if size[organ] >= LARGE]
+        words = [f"{name:<14} same on {values['voxels']:.4%} of voxels, {values['organs']:.3%} of organs"]
+        for among, which in ((dice, f"{len(dice)} organs"), (large, f"the {len(large)} of {LARGE} voxels or more")):
+            if among:
+                lowest = min(among, key=dice.__getitem__)
+                words.append(f"lowest Dice of {which} {dice[lowest]:.4f} ({lowest}, {size[lowest]} voxels)")
+        print("  " + "; ".join(words if dice else [*words, "no organ was found"]))
 
 
 def measure(arguments: argparse.Namespace) -> sides.Run:
@@ -251,13 +257,13 @@ def compare(folder: Path, variant: str, organs: dict[str, str]) -> dict[str, Any
     from SwinSSLLib.segment.backends import agree
 
     peer, ours = (np.load(folder / f"{name}.npy") for name in (PEER, variant))
-    dice = {}
+    dice, sizes = {}, {}
     for label, name in organs.items():
         a, b = peer == int(label), ours == int(label)
         if a.any() or b.any():
-            dice[name] = float(2 * (a & b).sum() / (a.sum() + b.sum()))
+            dice[name], sizes[name] = float(2 * (a & b).sum() / (a.sum() + b.sum())), int(a.sum())
     both = agree(torch.from_numpy(ours), torch.from_numpy(peer))
-    return {"voxels": float((peer == ours).mean()), "organs": both, "dice": dice}
+    return {"voxels": float((peer == ours).mean()), "organs": both, "dice": dice, "voxels_of": sizes}
 
 
 if __name__ == "__main__":

@@ -235,6 +235,27 @@ def test_openvino_finds_the_same_organs_and_its_network_is_kept(a_network, a_win
     assert kept.stat().st_size > 1000
 
 
+@pytest.mark.skipif(not openvino_net.is_installed(), reason="OpenVINO is not installed (pip install openvino)")
+def test_openvino_leaves_the_last_layer_to_torch(a_window):
+    """A whole Swin UNETR: the same scores, and in 16 bits not rounded as OpenVINO's own last layer would."""
+    torch.manual_seed(4)
+    network = accelerate(build_segmenter(SMALL).eval().requires_grad_(False))
+    network.out.conv.conv.weight.mul_(8)
+    kinds = [type(module) for module in network.modules()]
+    with torch.inference_mode():
+        exact = network(a_window)
+    runner = a_runner(network)
+    assert runner.use("openvino-fp32"), runner.notes
+    torch.testing.assert_close(runner(a_window), exact, rtol=1e-3, atol=2e-2)
+    assert [type(module) for module in network.modules()] == kinds
+    if not choices.has_bf16():
+        return
+    assert runner.use("openvino-bf16"), runner.notes
+    scores = runner(a_window)
+    assert (scores == scores.bfloat16()).float().mean() < 0.1, "they are not rounded to 8 bits"
+    assert (scores - exact).square().mean().sqrt() < 0.1
+
+
 def a_model(network: NetworkSettings, **card) -> Model:
     inputs = InputSettings(spacing=(4.0, 4.0, 4.0), roi=ROI)
     card = make_card("segmenter", network, inputs, {}, sha256="", **card)

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from monai.networks.blocks.dynunet_block import UnetOutBlock
 from monai.networks.nets.swin_unetr import (
     BasicLayer,
     SwinTransformer,
@@ -213,3 +214,19 @@ def test_what_is_not_known_to_be_equal_is_left_alone():
     for layer in (flat, dropping):
         assert type(accelerate(layer)) is BasicLayer
         assert {type(block) for block in layer.blocks} == {SwinTransformerBlock}
+
+
+def test_scores_keep_32_bits_where_all_else_has_16():
+    """The last layer of MONAI's class on the same features, in float32; in training it is MONAI's in every bit."""
+    torch.manual_seed(5)
+    last = UnetOutBlock(3, 8, 14).eval()
+    faster = accelerate(nn.Sequential(copy.deepcopy(last))).eval()
+    features = (torch.randn(1, 8, 6, 5, 4) * 20).bfloat16()
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        scores, rounded = faster(features), last(features)
+        in_training = faster.train()(features)
+    with torch.no_grad():
+        assert torch.equal(scores, last(features.float()))
+    assert rounded.dtype == in_training.dtype == torch.bfloat16
+    assert torch.equal(in_training, rounded)
+    assert (scores - rounded).abs().max() > 0.01, "what rounding would have cost"
