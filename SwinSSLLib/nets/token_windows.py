@@ -24,19 +24,19 @@ MASKED = -100.0
 
 @dataclass(frozen=True)
 class WindowClass:
-    """Windows that are divided and padded alike, at most eight classes: the last window along each axis, or not.
+    """Windows, or parts of windows, that are alike.
 
     Attributes:
-        tokens: (W, m) number of each token of each window, without padding.
+        tokens: (W, m) number of each token of each of them, without padding.
         places: (m,) where in a window they stand.
-        padding: (p,) where in a window there is padding; None if there is none.
+        padding: (p,) where in a window there is padding that they see; None if there is none.
         mask: (m, m + p), 0 or -100, tokens first and padding after them; None where nothing is masked.
     """
 
     tokens: Tensor
     places: Tensor
     padding: Tensor | None
-    mask: Tensor | None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TokenWindows:
     """Windows of n tokens over a grid of T tokens.
 
     Attributes:
-        classes: the windows. Each token stands in one window of one of them.
+        classes: the windows, or their parts. Each token stands in one of them.
         back: (T,) where each token stands in the row of all tokens of all classes.
         window: extent of a window; n is its product.
     """
@@ -60,7 +60,7 @@ class TokenWindows:
 
 
 @lru_cache(maxsize=64)
-def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -> TokenWindows:
+def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device, *, apart: bool) -> TokenWindows:
     """The windows of a grid of tokens as MONAI's ``SwinTransformerBlock`` and ``compute_mask`` lay them.
 
     Args:
@@ -68,7 +68,11 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -
         window: extent of a window; a shorter grid has shorter windows, and is not shifted along that axis.
         shift: by how many tokens the grid is rolled.
         device: where the tensors are wanted.
+        apart: divide rolled windows into the boxes that see each other instead of masking what does not, which adds
+            up to 27 classes instead of eight. A mask of -100 leaves a share of e^-100 = 4e-44: nothing, beside a sum
+            of 1 and more, but a denormal number, with which a CPU computes thirty times as slowly.
     """
+    whole = window
     window, shift = get_window_size(grid, window, shift)
     count = grid[0] * grid[1] * grid[2]
     more = [-have % of for have, of in zip(grid, window, strict=True)]
@@ -80,26 +84,53 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device) -
     # Only the division counts, not the numbers: every window's numbers begin at its own lowest.
     regions = regions - regions.min(dim=1, keepdim=True).values
     kinds, which = torch.unique(torch.cat([regions, (tokens == count).long()], dim=1), dim=0, return_inverse=True)
-    parts = [tokens[which == number] for number in range(len(kinds))]
-    row = torch.cat([part[part < count] for part in parts])
+    alike = [(tokens[which == number], kind.view(2, -1)) for number, kind in enumerate(kinds)]
+    if apart:
+        # A shorter window reads the table of the whole one as if its rows were as long: there a bias depends on
+        # places, and not on distances alone.
+        classes = _boxes(alike, window, movable=tuple(window) == tuple(whole))
+    else:
+        classes = [_class(some, regions, is_padding) for some, (regions, is_padding) in alike]
+    row = torch.cat([one.tokens.flatten() for one in classes])
     back = torch.empty(count, dtype=torch.long)
     back[row] = torch.arange(count)
-    classes = tuple(_class(part, kind, device) for part, kind in zip(parts, kinds, strict=True))
-    return TokenWindows(classes, back.to(device), window)
+    return TokenWindows(tuple(_on(one, device) for one in classes), back.to(device), window)
 
 
-def _class(tokens: Tensor, kind: Tensor, device: torch.device) -> WindowClass:
-    """The windows ``tokens`` (W, n), which are divided and padded as ``kind`` (2 n) says."""
-    regions, is_padding = kind.view(2, -1)
+def _class(tokens: Tensor, regions: Tensor, is_padding: Tensor) -> WindowClass:
+    """The windows ``tokens`` (W, n), which are all divided into ``regions`` (n,) and padded alike."""
     places, padding = (is_padding == 0).nonzero().flatten(), is_padding.nonzero().flatten()
     order = torch.cat([places, padding])
     mask = (regions[places][:, None] != regions[order][None, :]) * MASKED
-    return WindowClass(
-        tokens[:, places].to(device),
-        places.to(device),
-        padding.to(device) if len(padding) else None,
-        mask.to(device) if bool(mask.any()) else None,
-    )
+    return WindowClass(tokens[:, places], places, padding if len(padding) else None, mask if bool(mask.any()) else None)
+
+
+def _boxes(alike: list[tuple[Tensor, Tensor]], window: Grid, *, movable: bool) -> list[WindowClass]:
+    """The regions of all windows, those of equal extent and padding together where a box may be moved."""
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Tensor]] = {}
+    for tokens, (regions, is_padding) in alike:
+        for region in regions[is_padding == 0].unique():
+            inside = regions == region
+            places, padding = (inside & (is_padding == 0)).nonzero(), (inside & (is_padding == 1)).nonzero()
+            first = _first_corner(inside.nonzero(), window) if movable else 0
+            key = tuple((places - first).flatten().tolist()), tuple((padding - first).flatten().tolist())
+            found.setdefault(key, []).append(tokens[:, places.flatten()])
+    return [
+        WindowClass(torch.cat(rows), torch.tensor(places), torch.tensor(padding) if padding else None)
+        for (places, padding), rows in found.items()
+    ]
+
+
+def _first_corner(places: Tensor, window: Grid) -> int:
+    """Number of the place in a window where the box of ``places`` begins."""
+    _, rows, columns = window
+    first = [int(axis.min()) for axis in (places // (rows * columns), places // columns % rows, places % columns)]
+    return (first[0] * rows + first[1]) * columns + first[2]
+
+
+def _on(one: WindowClass, device: torch.device) -> WindowClass:
+    moved = (None if value is None else value.to(device) for value in (one.tokens, one.places, one.padding, one.mask))
+    return WindowClass(*moved)  # type: ignore[arg-type]
 
 
 def _cut(values: Tensor, window: Grid) -> Tensor:

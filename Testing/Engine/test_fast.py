@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -76,17 +77,22 @@ def test_a_stage_is_monais_with_its_gradients(grid, window, bias):
     torch.testing.assert_close(found, expected[0], rtol=1e-11, atol=1e-11)
 
 
+def numbers_and_masks(grid, window):
+    """MONAI's windows (W, n) of token numbers, -1 where there is padding, and the mask (W, n, n) of each."""
+    shift = tuple(0 if have <= window else window // 2 for have in grid)
+    size = tuple(min(have, window) for have in grid)
+    padded = [-(-have // of) * of for have, of in zip(grid, size, strict=True)]
+    numbers = torch.full(padded, -1)
+    numbers[tuple(slice(0, have) for have in grid)] = torch.arange(math.prod(grid)).view(grid)
+    numbers = window_partition(numbers.roll([-by for by in shift], (0, 1, 2))[None, ..., None], size)[..., 0]
+    return numbers, compute_mask(padded, size, shift, CPU)
+
+
 @pytest.mark.parametrize("grid, window", GRIDS)
 def test_windows_and_masks_are_monais(grid, window):
     """Where each token stands and what each window masks, against MONAI's functions on the padded, rolled grid."""
-    shift = tuple(0 if have <= window else window // 2 for have in grid)
-    size = tuple(min(have, window) for have in grid)
-    windows = token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU)
-    padded = [-(-have // of) * of for have, of in zip(grid, size, strict=True)]
-    numbers = torch.full(padded, -1)
-    numbers[tuple(slice(0, have) for have in grid)] = torch.arange(windows.count).view(grid)
-    numbers = window_partition(numbers.roll([-by for by in shift], (0, 1, 2))[None, ..., None], size)[..., 0]
-    masks = compute_mask(padded, size, shift, CPU)
+    windows = token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU, apart=False)
+    numbers, masks = numbers_and_masks(grid, window)
     seen = 0
     for one in windows.classes:
         padding = torch.empty(0, dtype=torch.long) if one.padding is None else one.padding
@@ -99,9 +105,52 @@ def test_windows_and_masks_are_monais(grid, window):
             assert torch.equal(torch.zeros_like(expected) if one.mask is None else one.mask, expected)
             seen += 1
     assert seen == len(numbers)
+    assert_each_token_comes_back(windows)
+    assert token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU, apart=False) is windows
+
+
+@pytest.mark.parametrize("grid, window", GRIDS)
+def test_boxes_are_what_monais_masks_leave(grid, window):
+    """Tokens of a box see each other and nothing else, as many of padding as there are, with the same biases."""
+    windows = token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU, apart=True)
+    numbers, masks = numbers_and_masks(grid, window)
+    block = SwinTransformerBlock(dim=6, num_heads=1, window_size=(window,) * 3, shift_size=(0, 0, 0))
+    index = block.attn.relative_position_index
+    for one in windows.classes:
+        assert one.mask is None
+        seen = one.places if one.padding is None else torch.cat([one.places, one.padding])
+        for tokens in one.tokens:
+            row = int((numbers == tokens[0]).any(dim=1).nonzero())
+            real = torch.tensor([int((numbers[row] == token).nonzero()) for token in tokens])
+            visible = masks[row][real] == 0
+            assert (visible == visible[0]).all()
+            of_padding = (visible[0] & (numbers[row] == -1)).nonzero().flatten()
+            assert set(real.tolist()) == set((visible[0] & (numbers[row] >= 0)).nonzero().flatten().tolist())
+            expected = index[real][:, torch.cat([real, of_padding])]
+            assert torch.equal(index[one.places][:, seen], expected)
+    assert_each_token_comes_back(windows)
+
+
+def assert_each_token_comes_back(windows) -> None:
     tokens = torch.cat([one.tokens.flatten() for one in windows.classes])
     assert torch.equal(tokens[windows.back], torch.arange(windows.count)) and len(tokens) == windows.count
-    assert token_windows(grid, (window,) * 3, (window // 2,) * 3, CPU) is windows
+
+
+def test_no_share_is_a_denormal_number():
+    """With them a processor computes thirty times as slowly; MONAI's masks leave e^-100."""
+    stage = BasicLayer(dim=12, depth=2, num_heads=3, window_size=(4, 4, 4), drop_path=[0.0, 0.0])
+    tokens = torch.randn(1, 12, 8, 8, 8)
+    smallest = []
+
+    def softmax(scores, dim):
+        shares = torch.nn.functional.softmax(scores, dim)
+        smallest.append(float(shares.min()))
+        return shares
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attention.torch, "softmax", softmax)
+        accelerate(stage)(tokens).sum().backward()
+    assert min(smallest) > torch.finfo(torch.float32).tiny
 
 
 @pytest.mark.parametrize("changes", [{}, {"merging": "legacy"}, {"merging": "v2"}, {"use_v2": True}])
@@ -154,7 +203,7 @@ def test_the_way_for_gpus_has_the_same_gradients():
     """On other devices gradients go through torch's fused attention; here it is asked for on the CPU."""
     block = SwinTransformerBlock(dim=12, num_heads=3, window_size=(4, 4, 4), shift_size=(2, 2, 2))
     table, index = randomised(block).attn.relative_position_bias_table, block.attn.relative_position_index
-    windows = token_windows((7, 8, 6), (4, 4, 4), (2, 2, 2), CPU)
+    windows = token_windows((7, 8, 6), (4, 4, 4), (2, 2, 2), CPU, apart=False)
     inputs = [torch.randn(2, windows.count, 3, 3, 4).double(), torch.randn(2, 3, 4).double(), table.detach()]
     results = []
     for way in (attention.window_attention, attention._by_class):
