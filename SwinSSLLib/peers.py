@@ -178,6 +178,8 @@ class Peers:
                 for rank in self._links.keys() - rest.keys():
                     chosen.register(self._links[rank], selectors.EVENT_READ, rank)
                     rest[rank] = b""
+                if rest and not chosen.get_map():  # all have said goodbye
+                    self._left.wait(_LOOK_EVERY)
                 for key, _ in chosen.select(_LOOK_EVERY) if chosen.get_map() else []:
                     data = _received(self._links[key.data])
                     *lines, rest[key.data] = (rest[key.data] + data).split(b"\n")
@@ -238,9 +240,12 @@ class Peers:
             self._arrived.setdefault(name, {})[rank] = wish
             if len(self._arrived[name]) < self.world:
                 return
-            self._passed[name] = any(self._arrived[name].values())
+            wish = any(self._arrived[name].values())
+        # Before this process goes on itself: it may end at once, and who has not heard would wait for ever.
+        self._say_to_all({"go": name, "wish": wish})
+        with self._change:
+            self._passed[name] = wish
             self._change.notify_all()
-        self._say_to_all({"go": name, "wish": self._passed[name]})
 
     def _lose(self, rank: int) -> None:
         if self._lost.is_set() or self._leaving.is_set():

@@ -18,7 +18,7 @@ import torch
 from conftest import TINY, same_tensors
 from launched import command, crew, metrics, processes, run, start, step_of, wait_until
 
-from SwinSSLLib import ranks, rounds, shares
+from SwinSSLLib import peers, ranks, rounds, shares
 from SwinSSLLib.checkpoints import load_checkpoint
 from SwinSSLLib.control import Control
 from SwinSSLLib.errors import InputError
@@ -157,6 +157,18 @@ def test_nobody_is_given_up_for_being_slow():
     """One process comes twice as late as torch would wait."""
     code, told = crew("slow")
     assert (code, sorted(told.splitlines())) == (0, ["0 is done", "1 is done", "2 is done"])
+
+
+def test_the_first_process_goes_on_only_when_the_others_know_that_they_may(monkeypatch):
+    """It may end in that very moment, and its last words with it."""
+    crew = peers.Peers(pytest.fail, pytest.fail)
+    crew.rank, crew.world, crew._links = 0, 3, {1: None, 2: None}
+    told = []
+    monkeypatch.setattr(crew, "_say", lambda rank, note: told.append((rank, note, dict(crew._passed))))
+    for rank, wish in ((2, False), (0, True), (1, False)):
+        crew._arrive("end", rank, wish)
+    assert told == [(rank, {"go": "end", "wish": True}, {}) for rank in (1, 2)]
+    assert crew._passed == {"end": True}
 
 
 def test_who_hangs_when_another_is_killed_ends_with_one_sentence():
