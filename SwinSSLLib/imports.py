@@ -1,8 +1,8 @@
 """A quicker start: packages that MONAI imports in passing and that segmenting has no use for.
 
 ``import monai`` imports all of MONAI, and with it every optional package that it finds installed: ignite for its
-handlers (which brings torch.distributed's sharding), matplotlib for notebooks, scipy.signal for ultrasound. A worker
-that somebody waits for with a finger on the mouse can do without them.
+handlers (which brings torch.distributed's sharding), matplotlib for notebooks, sklearn for one metric, readers of
+files beside our own. A worker that somebody waits for with a finger on the mouse can do without them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,22 @@ from contextlib import contextmanager
 
 #: What MONAI can be imported without (its ``optional_import``), and the network, the windows and the metrics as well.
 NOT_FOR_SEGMENTING = (
+    "PIL",
+    "huggingface_hub",
     "ignite",
     "matplotlib",
     "mlflow",
+    "nibabel",
     "pandas",
+    "pydicom",
+    "requests",
+    "scipy.interpolate",
+    "scipy.optimize",
     "scipy.signal",
+    "scipy.spatial",
+    "scipy.stats",
     "skimage",
+    "sklearn",
     "tensorboard",
     "tensorboardX",
     "transformers",

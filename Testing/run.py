@@ -150,6 +150,9 @@ def script(folder: str) -> Callable[[Sequence[str]], int]:
         if not rest or rest[0] not in known:
             print(f"Name one of: {', '.join(known)}")
             return 2
+        if rest[0].startswith("panel") and (problem := system_libraries()):
+            print(problem)
+            return 4
         return run(ROOT / "Testing" / folder / f"{rest[0]}.py", *rest[1:])
 
     return start
