@@ -8,6 +8,7 @@
 - attention holds the scores of a few windows only, and none of padding (:mod:`SwinSSLLib.nets.attention`);
 - on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`);
 - on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`);
+- in 16 bits on a CPU instance norm keeps the order of the convolutions (:class:`LastChannelsNorm`);
 - in 16 bits the last layer gives its scores in float32 (:class:`ExactScores`).
 
 Testing/Benchmarks/pretrain.py and finetune.py measure what it is worth; Testing/Engine/test_fast.py and test_halves.py
@@ -22,6 +23,7 @@ import torch
 from monai.networks.blocks.dynunet_block import UnetOutBlock
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from SwinSSLLib.nets import chunks, halves
 from SwinSSLLib.nets.attention import class_biases, window_attention
@@ -87,11 +89,28 @@ class ExactScores(UnetOutBlock):
             return cast(Tensor, super().forward(inp.float()))
 
 
+class LastChannelsNorm(nn.InstanceNorm3d):
+    """Instance norm that leaves channels the last axis in memory, where the convolutions of 16 bits want them.
+
+    PyTorch's turns them to the front and the next convolution turns them back, which takes as long as a third of all
+    else. With a batch of one, instance norm is batch norm, and that one knows this order.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, I, J, K) to the same."""
+        last = input.ndim == 5 and input.is_contiguous(memory_format=torch.channels_last_3d)
+        if input.device.type != "cpu" or not last or input.is_contiguous():
+            return super().forward(input)
+        normed = [F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps) for one in input.split(1)]
+        return normed[0] if len(normed) == 1 else torch.cat(normed)
+
+
 _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     BasicLayer: FastLayer,
     SwinTransformerBlock: FastBlock,
     nn.Conv3d: halves.HalvedConv3d,
     UnetOutBlock: ExactScores,
+    nn.InstanceNorm3d: LastChannelsNorm,
 }
 _PLAIN = {fast: slow for slow, fast in _FASTER.items()}
 
@@ -106,6 +125,8 @@ def accelerate(network: Network) -> Network:
             module.__class__ = halves.HalvedConv3d
         if type(module) is UnetOutBlock:
             module.__class__ = ExactScores
+        if type(module) is nn.InstanceNorm3d and not module.track_running_stats:
+            module.__class__ = LastChannelsNorm
         blocks = list(cast(nn.Module, module.blocks).children()) if isinstance(module, BasicLayer) else []
         if type(module) is BasicLayer and _suits(module, blocks):
             for block in blocks:

@@ -279,3 +279,29 @@ def test_scores_keep_32_bits_where_all_else_has_16():
     assert rounded.dtype == in_training.dtype == torch.bfloat16
     assert torch.equal(in_training, rounded)
     assert (scores - rounded).abs().max() > 0.01, "what rounding would have cost"
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("affine", [True, False])
+def test_instance_norm_keeps_channels_last_and_is_instance_norm(kind, affine):
+    """Two samples of different means, against PyTorch's norm of the same values in its own order."""
+    torch.manual_seed(6)
+    norm = nn.InstanceNorm3d(8, affine=affine)
+    if affine:
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.bias)
+    values = (torch.randn(2, 8, 6, 5, 4) * torch.rand(2, 8, 1, 1, 1) + torch.randn(2, 8, 1, 1, 1)).to(kind)
+    norm = norm.to(kind if kind is torch.float64 else torch.float32)
+    expected = norm(values)
+    (faster,) = accelerate(nn.Sequential(norm))
+    found = faster(values.contiguous(memory_format=torch.channels_last_3d))
+    assert found.is_contiguous(memory_format=torch.channels_last_3d) and not found.is_contiguous()
+    tolerance = 1e-12 if kind is torch.float64 else 0.01
+    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    assert torch.equal(faster(values), expected), "in PyTorch's own order nothing changes"
+    assert type(plain(nn.Sequential(faster))[0]) is nn.InstanceNorm3d
+
+
+def test_what_counts_its_statistics_is_no_instance_norm_of_ours():
+    counting = nn.InstanceNorm3d(4, track_running_stats=True)
+    assert type(accelerate(nn.Sequential(counting))[0]) is nn.InstanceNorm3d
