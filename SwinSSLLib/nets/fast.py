@@ -57,6 +57,8 @@ class FastBlock(SwinTransformerBlock):
         split = (3, heads, channels // heads)
         # A GPU minds more classes, not masks; "meta" rehearses the memory of a CPU.
         apart = x.device.type in ("cpu", "meta")
+        # While a converter traces the network, sizes are tensors.
+        grid = [int(size) for size in grid]
         windows = token_windows(tuple(grid), tuple(self.window_size), tuple(self.shift_size), x.device, apart=apart)
         qkv = attention.qkv(self.norm1(x)).view(count, windows.count, *split)
         padding = qkv.new_zeros(split) if attention.qkv.bias is None else attention.qkv.bias.view(split)
@@ -69,7 +71,8 @@ class FastBlock(SwinTransformerBlock):
     def forward_part2(self, x: Tensor) -> Tensor:
         """Norm and MLP; x (..., C)."""
         here = x.device.type in ("cpu", "meta") and not torch.is_autocast_enabled("cpu")
-        if not (here and chunks.suits(self.norm2, self.mlp)):
+        # What a converter traces must be made of operations that it knows.
+        if torch.jit.is_tracing() or not (here and chunks.suits(self.norm2, self.mlp)):
             return super().forward_part2(x)
         return self.drop_path(chunks.norm_and_mlp(cast(nn.LayerNorm, self.norm2), self.mlp, x))
 
@@ -135,10 +138,11 @@ def accelerate(network: Network) -> Network:
     return network
 
 
-def plain(network: Network) -> Network:
-    """Undo :func:`accelerate`; returns the same network."""
+def plain(network: Network, *, but_blocks: bool = False) -> Network:
+    """Undo :func:`accelerate`, or all of it but the Swin blocks; returns the same network."""
     for module in network.modules():
-        module.__class__ = _PLAIN.get(type(module), type(module))
+        if not (but_blocks and isinstance(module, FastLayer | FastBlock)):
+            module.__class__ = _PLAIN.get(type(module), type(module))
     return network
 
 

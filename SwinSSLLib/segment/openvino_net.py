@@ -67,7 +67,7 @@ class OpenVinoNet:
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            # MONAI's masks leave shares of e^-100, denormal numbers, with which the whole network takes twice as long.
+            # With denormal numbers, such as the shares of tokens that hardly see each other, all takes twice as long.
             "CPU_DENORMALS_OPTIMIZATION": True,
         }
         core = openvino.Core()
@@ -104,11 +104,14 @@ def _without_telemetry() -> Any:
 
 
 def _converted(openvino: Any, network: nn.Module, roi: Size) -> Any:
-    """The network up to its last layer as OpenVINO's graph: from MONAI's own blocks, whose operations it can join."""
+    """The network up to its last layer as OpenVINO's graph.
+
+    Convolutions and norms are MONAI's own, which it knows how to join; Swin blocks are ours, without masked windows.
+    """
     last = getattr(network, "out", None)
     if isinstance(last, UnetOutBlock):
         network.out = nn.Identity()
-    plain(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain(accelerate(network), but_blocks=True).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     example = torch.zeros(1, 1, *roi)
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -122,7 +125,7 @@ def _converted(openvino: Any, network: nn.Module, roi: Size) -> Any:
 
 def _kept(sha256: str, roi: Size, precision: str) -> Path:
     """Where a compiled model lies: everything that it depends on is in the name."""
-    words = (sha256, roi, "features without denormals", precision, version(), torch.__version__)
+    words = (sha256, roi, "features of boxes", precision, version(), torch.__version__)
     return cache_folder() / "openvino" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.blob"
 
 
