@@ -116,6 +116,7 @@ def _converted(openvino: Any, network: nn.Module, roi: Size) -> Any:
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # the tracer says that sizes become constants, which is what is wanted
+            network(example)  # so that the lists of windows are remembered, and not traced
             return openvino.convert_model(network, example_input=example, input=[tuple(example.shape)])
     finally:
         if isinstance(last, UnetOutBlock):
