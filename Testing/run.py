@@ -29,7 +29,8 @@ CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 #: Folders of tests; each runs in a process of its own: the bench stands in for Slicer in the whole of its process.
 SUITES = ("Testing/Engine", "Testing/BenchTests", "Testing/Panel")
 #: Tests of one file stay in one process, for they share what takes long to make; a process waits for workers mostly.
-PARALLEL = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile")
+#: A process that dies is not replaced: pytest-xdist then waits for ever instead of naming the test.
+PARALLEL = ("-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--max-worker-restart", "0")
 #: pytest's exit code when nothing was selected.
 NO_TESTS = 5
 #: A wheel that is only read by a test: the network before its patch merging changed.
