@@ -68,7 +68,7 @@ def token_windows(grid: Grid, window: Grid, shift: Grid, device: torch.device, *
         window: extent of a window; a shorter grid has shorter windows, and is not shifted along that axis.
         shift: by how many tokens the grid is rolled.
         device: where the tensors are wanted.
-        apart: divide rolled windows into the boxes that see each other instead of masking what does not, which adds
+        apart: divide rolled windows into the boxes that see each other instead of masking what does not, which makes
             up to 27 classes instead of eight. A mask of -100 leaves a share of e^-100 = 4e-44: nothing, beside a sum
             of 1 and more, but a denormal number, with which a CPU computes thirty times as slowly.
     """
