@@ -67,8 +67,8 @@ class OpenVinoNet:
             "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            # With denormal numbers, such as the shares of tokens that hardly see each other, all takes twice as long.
-            "CPU_DENORMALS_OPTIMIZATION": True,
+            # Not CPU_DENORMALS_OPTIMIZATION: it leaves the thread that compiles with denormal numbers as nothing for
+            # good, and SciPy's KDTree (HD95, surface Dice) then divides its points without end. Boxes need it no more.
         }
         core = openvino.Core()
         file = _kept(sha256, roi, precision) if sha256 else None
@@ -126,7 +126,7 @@ def _converted(openvino: Any, network: nn.Module, roi: Size) -> Any:
 
 def _kept(sha256: str, roi: Size, precision: str) -> Path:
     """Where a compiled model lies: everything that it depends on is in the name."""
-    words = (sha256, roi, "features of boxes", precision, version(), torch.__version__)
+    words = (sha256, roi, "boxes", precision, version(), torch.__version__)
     return cache_folder() / "openvino" / f"{hashlib.sha256(repr(words).encode()).hexdigest()[:32]}.blob"
 
 
