@@ -96,13 +96,14 @@ class LastChannelsNorm(nn.InstanceNorm3d):
     """Instance norm that leaves channels the last axis in memory, where the convolutions of 16 bits want them.
 
     PyTorch's turns them to the front and the next convolution turns them back, which takes as long as a third of all
-    else. With a batch of one, instance norm is batch norm, and that one knows this order.
+    else. With a batch of one, instance norm is batch norm, and that one knows this order. Only without gradients: with
+    them, and a residual added to its result in place, those of torch 2.13 were wrong by a half.
     """
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, I, J, K) to the same."""
         last = input.ndim == 5 and input.is_contiguous(memory_format=torch.channels_last_3d)
-        if input.device.type != "cpu" or not last or input.is_contiguous():
+        if torch.is_grad_enabled() or input.device.type != "cpu" or not last or input.is_contiguous():
             return super().forward(input)
         normed = [F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps) for one in input.split(1)]
         return normed[0] if len(normed) == 1 else torch.cat(normed)
