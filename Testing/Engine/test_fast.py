@@ -289,22 +289,27 @@ def test_scores_keep_32_bits_where_all_else_has_16():
 
 
 @pytest.mark.parametrize("kind, off", [(torch.float64, 1e-10), (torch.float32, 5e-3)])
-def test_a_segmenter_learns_from_monais_gradients(kind, off):
-    """The whole network in the order in memory that fine-tuning gives it, against MONAI's in float64.
+@pytest.mark.parametrize("proxy", [False, True])
+def test_a_network_learns_from_monais_gradients(proxy, kind, off):
+    """A whole network in the order in memory that its trainer gives it, against MONAI's modules in float64.
 
     What 32 bits are off is LeakyReLU's: where a value comes out on the other side of zero, its slope is another one.
     """
     torch.manual_seed(7)
-    network = build_segmenter(NetworkSettings(feature_size=12, window=4, num_heads=(1, 2, 4, 8), out_channels=3))
+    settings = NetworkSettings(feature_size=12, window=4, num_heads=(1, 2, 4, 8), out_channels=3)
+    network = SSLNet(settings, HeadSettings(contrast_channels=8)) if proxy else build_segmenter(settings)
     image, weights = torch.rand(1, 1, 64, 32, 32), torch.randn(1, 3, 64, 32, 32)
 
     def gradients(network: nn.Module, kind: torch.dtype) -> torch.Tensor:
-        network.to(kind)
-        (network(image.to(kind)).softmax(1) * weights).sum().backward()
+        found = network.to(kind)(image.to(kind))
+        values = found.reconstruction.square() if proxy else found.softmax(1)
+        (values * weights).sum().backward()
         return torch.cat([value.grad.flatten().double() for value in network.parameters() if value.grad is not None])
 
-    ours = accelerate(copy.deepcopy(network)).to(memory_format=torch.channels_last_3d)
-    expected = gradients(network, torch.float64)
+    ours, theirs = accelerate(copy.deepcopy(network)), plain(network)
+    if not proxy:
+        ours = ours.to(memory_format=torch.channels_last_3d)
+    expected = gradients(theirs, torch.float64)
     assert (gradients(ours, kind) - expected).norm() < off * expected.norm()
 
 
