@@ -96,8 +96,8 @@ class LastChannelsNorm(nn.InstanceNorm3d):
     """Instance norm that leaves channels the last axis in memory, where the convolutions of 16 bits want them.
 
     PyTorch's turns them to the front and the next convolution turns them back, which takes as long as a third of all
-    else. With a batch of one, instance norm is batch norm, and that one knows this order. Only without gradients: with
-    them, and a residual added to its result in place, those of torch 2.13 were wrong by a half.
+    else. With a batch of one, instance norm is batch norm, and that one knows this order. Only without gradients: in
+    residual blocks with halved convolutions those of torch 2.13 were wrong by a half, for a reason that was not found.
     """
 
     def forward(self, input: Tensor) -> Tensor:
