@@ -9,10 +9,11 @@
 - on a CPU the MLP runs in chunks of tokens, its hidden layer is not kept (:mod:`SwinSSLLib.nets.chunks`);
 - on a CPU convolutions of one small patch run as two halves (:mod:`SwinSSLLib.nets.halves`);
 - in 16 bits on a CPU instance norm keeps the order of the convolutions (:class:`LastChannelsNorm`);
+- segmentation on a CPU upsamples with fewer products (:mod:`SwinSSLLib.nets.decoder`);
 - in 16 bits the last layer gives its scores in float32 (:class:`ExactScores`).
 
-Testing/Benchmarks/pretrain.py and finetune.py measure what it is worth; Testing/Engine/test_fast.py and test_halves.py
-compare results and gradients.
+Testing/Benchmarks/pretrain.py and finetune.py measure what it is worth; Testing/Engine/test_fast.py, test_halves.py
+and test_decoder.py compare results and gradients.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 import torch
-from monai.networks.blocks.dynunet_block import UnetOutBlock
+from monai.networks.blocks.dynunet_block import UnetOutBlock, UnetResBlock
+from monai.networks.blocks.unetr_block import UnetrUpBlock
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from SwinSSLLib.nets import chunks, halves
+from SwinSSLLib.nets import chunks, decoder, halves
 from SwinSSLLib.nets.attention import class_biases, window_attention
 from SwinSSLLib.nets.token_windows import token_windows
 
@@ -115,7 +117,11 @@ _FASTER: dict[type[nn.Module], type[nn.Module]] = {
     nn.Conv3d: halves.HalvedConv3d,
     UnetOutBlock: ExactScores,
     nn.InstanceNorm3d: LastChannelsNorm,
+    UnetrUpBlock: decoder.ComposedUpBlock,
+    UnetResBlock: decoder.OneChannelResBlock,
 }
+#: What a converter may see: made of operations that it knows and none of which it does better itself.
+TRACED = (FastLayer, FastBlock, decoder.ComposedUpBlock, decoder.OneChannelResBlock)
 _PLAIN = {fast: slow for slow, fast in _FASTER.items()}
 
 
@@ -127,6 +133,7 @@ def accelerate(network: Network) -> Network:
     for module in network.modules():
         if halves.suits(module):
             module.__class__ = halves.HalvedConv3d
+        module.__class__ = decoder.suiting(module) or module.__class__
         if type(module) is UnetOutBlock:
             module.__class__ = ExactScores
         if type(module) is nn.InstanceNorm3d and not module.track_running_stats:
@@ -139,10 +146,10 @@ def accelerate(network: Network) -> Network:
     return network
 
 
-def plain(network: Network, *, but_blocks: bool = False) -> Network:
-    """Undo :func:`accelerate`, or all of it but the Swin blocks; returns the same network."""
+def plain(network: Network, *, but: tuple[type[nn.Module], ...] = ()) -> Network:
+    """Undo :func:`accelerate`, or all of it but some classes; returns the same network."""
     for module in network.modules():
-        if not (but_blocks and isinstance(module, FastLayer | FastBlock)):
+        if not isinstance(module, but):
             module.__class__ = _PLAIN.get(type(module), type(module))
     return network
 
