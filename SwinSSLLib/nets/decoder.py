@@ -60,19 +60,25 @@ class ComposedUpBlock(UnetrUpBlock):
 
 
 class OneChannelResBlock(UnetResBlock):
-    """A residual block whose shortcut is made of the mean and the variance of its one channel."""
+    """A residual block whose shortcut is its one normed channel times a number for each feature."""
 
     def forward(self, inp: Tensor) -> Tensor:
         """(N, 1, I, J, K) to (N, O, I, J, K)."""
         if not _here(inp):
             return cast(Tensor, super().forward(inp))
         out = self.conv1(inp)
-        weight = _only(self.conv3).weight.view(1, -1, 1, 1, 1)
-        channel = inp.to(torch.promote_types(inp.dtype, torch.float32))
-        centred = channel - channel.mean((2, 3, 4), keepdim=True)
-        variance = centred.square().mean((2, 3, 4), keepdim=True)
-        scale = weight * torch.rsqrt(weight.square() * variance + self.norm3.eps)
-        return _ended(self, out, centred.to(out.dtype) * scale.to(out.dtype))
+        normed, scale = self._shortcut(inp.to(torch.promote_types(inp.dtype, torch.float32)))
+        return _ended(self, out, normed.to(out.dtype) * scale.to(out.dtype))
+
+    def _shortcut(self, channel: Tensor) -> tuple[Tensor, Tensor]:
+        """The normed channel, and what to multiply it with: all but the sign of a weight that is not tiny.
+
+        Both have the same epsilon. So a variance that a converter rounds to 16 bits matters in neither.
+        """
+        weight, epsilon = _only(self.conv3).weight.view(1, -1, 1, 1, 1), self.norm3.eps
+        variance = (channel - channel.mean((2, 3, 4), keepdim=True)).square().mean((2, 3, 4), keepdim=True)
+        scale = weight * torch.sqrt((variance + epsilon) / (weight.square() * variance + epsilon))
+        return F.instance_norm(channel, eps=epsilon), scale
 
 
 def suiting(module: nn.Module) -> type[nn.Module] | None:
