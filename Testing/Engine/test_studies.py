@@ -87,6 +87,19 @@ def check_that_one_answer_leaves_the_others(out: Path, docs: Path, elsewhere: Pa
     assert any("0.987" in line for line in changed)
 
 
+def check_that_the_chart_shows_the_table(ablation) -> None:
+    """The ablation's: one point and one row of probes for each arm, in the table's order."""
+    from study_page import figure_of_arms
+
+    left, right = figure_of_arms(ablation).axes
+    arms = ablation.last.others
+    shown = [line.get_xdata()[0] for line in left.lines if line.get_marker() == "o"]
+    assert shown == [ablation.last.difference(arm).mean for arm in arms]
+    probes = [tuple(line.get_xdata()) for line in right.lines if line.get_marker() == "o"]
+    assert probes == [tuple(ablation.probes[arm]) for arm in arms]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["inpaint + rotation", "all three"]
+
+
 def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     """One labelled case, one step each, two of the seven combinations: all that comes after it is there."""
     import label_efficiency
@@ -146,5 +159,7 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     assert f"{study.last.mean('scratch'):.3f}" in text
     assert "inpaint + rotation" in text and "untrained, frozen" in text
     assert (docs / "study.png").stat().st_size > 10_000
+    assert (docs / "study-ablation.png").stat().st_size > 10_000
+    check_that_the_chart_shows_the_table(ablation)
     check_that_one_answer_leaves_the_others(work.out, docs, tmp_path / "elsewhere")
     assert set(SETTINGS.read_text().split()) > {"unlabelled", "pretrained_on"}

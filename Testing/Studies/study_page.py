@@ -38,6 +38,8 @@ def write_page(out: Path, docs: Path) -> None:
             draw(study, docs / "study.png")
         else:
             parts[name] = rows_of_arms(study)
+        if name == "ablation":
+            figure_of_arms(study).savefig(docs / "study-ablation.png", dpi=130)
     page = docs / "study.md"
     text = page.read_text(encoding="utf-8")
     for name, content in parts.items():
@@ -121,6 +123,32 @@ def draw(study: Study, file: Path) -> None:
         axes.grid(axis="y", color="#dddddd", lw=0.6)
     left.legend(frameon=False, fontsize=8)
     figure.savefig(file, dpi=130)
+
+
+def figure_of_arms(study: Study) -> Figure:
+    """One line for each arm: its difference to scratch with the interval, and the linear probe of every seed."""
+    last = study.last
+    names = ["all three" if arm.startswith("pre-trained on ") else arm for arm in last.others]
+    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for line, arm in enumerate(last.others):
+        mean, low, high = _triple(last.difference(arm))
+        left.errorbar(mean, line, xerr=[[mean - low], [high - mean]], fmt="o", color=_COLOURS[3], capsize=3)
+        found = study.probes.get(arm, ())
+        right.plot(found, [line] * len(found), "o", color=_COLOURS[3], alpha=0.5, markeredgewidth=0)
+        right.plot([sum(found) / len(found)] if found else [], [line] if found else [], "|", ms=16, color=_COLOURS[0])
+    left.axvline(0, color=_COLOURS[0], lw=1)
+    untrained = study.probes.get(last.baseline, ())
+    if untrained:
+        right.axvspan(min(untrained), max(untrained), color="#dddddd", label="untrained encoder, all seeds")
+        right.legend(frameon=False, fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.08))
+    left.set_yticks(range(len(names)), names)
+    left.invert_yaxis()
+    for axes, title in ((left, "difference to scratch, mean Dice, 95 %"), (right, "linear probe, balanced accuracy")):
+        axes.set_xlabel(title)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="x", color="#eeeeee", lw=0.6)
+    return figure
 
 
 def _read(folder: Path) -> Study:
