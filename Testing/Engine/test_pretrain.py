@@ -14,6 +14,7 @@ from SwinSSLLib.data.phantom import make_phantom
 from SwinSSLLib.discretion import revealed
 from SwinSSLLib.errors import EnvironmentProblem, InputError
 from SwinSSLLib.models import load_model
+from SwinSSLLib.nets.fast import accelerate
 from SwinSSLLib.nets.heads import SSLNet
 from SwinSSLLib.optimizing import schedule
 from SwinSSLLib.presets import pretrain_settings
@@ -143,9 +144,9 @@ def test_two_sub_volumes_can_be_learned_by_heart():
     blocks = [make_phantom(seed, spacing=(8.0, 8.0, 8.0), shape=(32, 32, 32)).image.array for seed in (1, 2)]
     sub_volumes = to_input(blocks, settings.input, torch.device("cpu"))
     torch.manual_seed(0)
-    network = SSLNet(settings.network, settings.heads)
+    network = accelerate(SSLNet(settings.network, settings.heads))
     optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3)
-    steps = 350
+    steps = 230
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 20) * (1 - step / steps)

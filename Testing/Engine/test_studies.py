@@ -149,15 +149,15 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     }
     docs = tmp_path / "docs"
     docs.mkdir()
-    places = "".join(
-        f"<!-- {name} -->\nold\n<!-- end -->\n" for name in ("labels", "organs", "probe", "frozen", "ablation")
-    )
+    names = ("labels", "organs", "probe", "frozen", "ablation", "tasks")
+    places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in names)
     (docs / "study.md").write_text(places)
     write_page(tmp_path, docs)
     text = (docs / "study.md").read_text()
     assert "old" not in text
     assert f"{study.last.mean('scratch'):.3f}" in text
     assert "inpaint + rotation" in text and "untrained, frozen" in text
+    assert any(line.startswith("| inpaint + rotation | 0.") and "| not learned |" in line for line in text.splitlines())
     assert (docs / "study.png").stat().st_size > 10_000
     assert (docs / "study-ablation.png").stat().st_size > 10_000
     check_that_the_chart_shows_the_table(ablation)

@@ -11,9 +11,17 @@ from matplotlib.figure import Figure
 from SwinSSLLib import atomic
 from SwinSSLLib.evaluate.charts import draw_levels
 from SwinSSLLib.evaluate.comparison import Interval, Study
+from SwinSSLLib.evaluate.record import Points, Record
 
 #: Colours that can be told apart without red and green (Okabe and Ito), the baseline first.
 _COLOURS = ("#444444", "#e69f00", "#56b4e9", "#0072b2")
+
+#: Proxy task: head of its column, metric of the validation, digits.
+_TASKS = {
+    "inpaint": ("masked L1", "inpaint_masked", ".3f"),
+    "contrast": ("contrastive loss", "contrast", ".2f"),
+    "rotation": ("angles right", "rotation_accuracy", ".0%"),
+}
 
 
 def write_page(out: Path, docs: Path) -> None:
@@ -39,6 +47,7 @@ def write_page(out: Path, docs: Path) -> None:
         else:
             parts[name] = rows_of_arms(study)
         if name == "ablation":
+            parts["tasks"] = tasks(out / "runs", study)
             figure_of_arms(study).savefig(docs / "study-ablation.png", dpi=130)
     page = docs / "study.md"
     text = page.read_text(encoding="utf-8")
@@ -100,6 +109,28 @@ def rows_of_arms(study: Study) -> str:
         found = study.probes.get(arm)
         row.append(f"{sum(found) / len(found):.3f}" if found else "")
     return _markdown([f"{study.counts[-1]} labelled", "mean Dice", "difference to scratch", "linear probe"], rows)
+
+
+def tasks(runs: Path, study: Study) -> str:
+    """What each combination of tasks came to on the CTs kept aside: mean over seeds, lowest and highest."""
+    rows = []
+    for arm in study.last.others:
+        together = arm.startswith("pre-trained on ")
+        learned = list(_TASKS) if together else arm.split(" + ")
+        name = f"on-{arm.split()[-1]}" if together else f"only-{'-'.join(learned)}"
+        found = [Record.read(runs / f"{name}-{seed}").metrics for seed in study.last.seeds]
+        cells = [_came_to(task, found) if task in learned else "not learned" for task in _TASKS]
+        rows.append(["all three" if together else arm, *cells])
+    return _markdown(["pre-trained with", *(head for head, _, _ in _TASKS.values())], rows)
+
+
+def _came_to(task: str, found: list[dict[str, Points]]) -> str:
+    _, metric, digits = _TASKS[task]
+    values = [max(each[f"validation/{metric}"].items())[1] for each in found]  # at the last step
+    low, mean, high = (
+        f"{value:{digits}}".replace("%", " %") for value in (min(values), sum(values) / len(values), max(values))
+    )
+    return mean if low == high else f"{mean} ({low} to {high})"
 
 
 def draw(study: Study, file: Path) -> None:
