@@ -238,8 +238,10 @@ def test_openvino_finds_the_same_organs_and_its_network_is_kept(a_network, a_win
 
 
 @pytest.mark.skipif(not openvino_net.is_installed(), reason="OpenVINO is not installed (pip install openvino)")
-def test_openvino_leaves_the_last_layer_to_torch(a_window):
+def test_openvino_leaves_the_last_layer_to_torch(a_window, monkeypatch):
     """A whole Swin UNETR: the same scores, and in 16 bits not rounded as OpenVINO's own last layer would."""
+    features, of_torch = [], openvino_net._scores
+    monkeypatch.setattr(openvino_net, "_scores", lambda made, last: features.append(made) or of_torch(made, last))
     torch.manual_seed(4)
     network = accelerate(build_segmenter(SMALL).eval().requires_grad_(False))
     network.out.conv.conv.weight.mul_(8)
@@ -255,6 +257,9 @@ def test_openvino_leaves_the_last_layer_to_torch(a_window):
         return
     assert runner.use("openvino-bf16"), runner.notes
     scores = runner(a_window)
+    assert features[-1].dtype == torch.bfloat16 and features[-1].shape == (*ROI, SMALL.feature_size), (
+        "as they lie there"
+    )
     assert (scores == scores.bfloat16()).float().mean() < 0.1, "they are not rounded to 8 bits"
     assert (scores - exact).square().mean().sqrt() < 0.1
 

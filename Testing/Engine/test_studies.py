@@ -100,11 +100,31 @@ def check_that_the_chart_shows_the_table(ablation) -> None:
     assert [label.get_text() for label in left.get_yticklabels()] == ["inpaint + rotation", "all three"]
 
 
+def check_the_page(out: Path, study, ablation) -> None:
+    """Tables between their marks and both charts, of all three questions."""
+    from study_page import write_page
+
+    docs = out / "docs"
+    docs.mkdir()
+    names = ("labels", "organs", "probe", "frozen", "ablation", "tasks")
+    places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in names)
+    (docs / "study.md").write_text(places)
+    write_page(out, docs)
+    text = (docs / "study.md").read_text()
+    assert "old" not in text
+    assert f"{study.last.mean('scratch'):.3f}" in text
+    assert "inpaint + rotation" in text and "untrained, frozen" in text
+    assert any(line.startswith("| inpaint + rotation | 0.") and "| not learned |" in line for line in text.splitlines())
+    assert (docs / "study.png").stat().st_size > 10_000
+    assert (docs / "study-ablation.png").stat().st_size > 10_000
+    check_that_the_chart_shows_the_table(ablation)
+    check_that_one_answer_leaves_the_others(out, docs, out / "elsewhere")
+
+
 def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
     """One labelled case, one step each, two of the seven combinations: all that comes after it is there."""
     import label_efficiency
     from label_efficiency import SETTINGS, TASKS, Work
-    from study_page import write_page
 
     told = {
         "cohort": {"seed": 1, "unlabelled": 3, "watched": 1, "labelled": 1, "validation": 1, "test": 1, "spacing": 8.0},
@@ -147,19 +167,5 @@ def test_the_whole_study_at_the_smallest_size(tmp_path, monkeypatch):
         "contrast": 0.0,
         "rotation": 1.0,
     }
-    docs = tmp_path / "docs"
-    docs.mkdir()
-    names = ("labels", "organs", "probe", "frozen", "ablation", "tasks")
-    places = "".join(f"<!-- {name} -->\nold\n<!-- end -->\n" for name in names)
-    (docs / "study.md").write_text(places)
-    write_page(tmp_path, docs)
-    text = (docs / "study.md").read_text()
-    assert "old" not in text
-    assert f"{study.last.mean('scratch'):.3f}" in text
-    assert "inpaint + rotation" in text and "untrained, frozen" in text
-    assert any(line.startswith("| inpaint + rotation | 0.") and "| not learned |" in line for line in text.splitlines())
-    assert (docs / "study.png").stat().st_size > 10_000
-    assert (docs / "study-ablation.png").stat().st_size > 10_000
-    check_that_the_chart_shows_the_table(ablation)
-    check_that_one_answer_leaves_the_others(work.out, docs, tmp_path / "elsewhere")
+    check_the_page(tmp_path, study, ablation)
     assert set(SETTINGS.read_text().split()) > {"unlabelled", "pretrained_on"}

@@ -115,13 +115,18 @@ def tasks(runs: Path, study: Study) -> str:
     """What each combination of tasks came to on the CTs kept aside: mean over seeds, lowest and highest."""
     rows = []
     for arm in study.last.others:
-        together = arm.startswith("pre-trained on ")
+        together = _named(arm) != arm
         learned = list(_TASKS) if together else arm.split(" + ")
         name = f"on-{arm.split()[-1]}" if together else f"only-{'-'.join(learned)}"
         found = [Record.read(runs / f"{name}-{seed}").metrics for seed in study.last.seeds]
         cells = [_came_to(task, found) if task in learned else "not learned" for task in _TASKS]
-        rows.append(["all three" if together else arm, *cells])
+        rows.append([_named(arm), *cells])
     return _markdown(["pre-trained with", *(head for head, _, _ in _TASKS.values())], rows)
+
+
+def _named(arm: str) -> str:
+    """An arm of the ablation by its tasks; all of them are called by the number of CTs, as in the other question."""
+    return "all three" if arm.startswith("pre-trained on ") else arm
 
 
 def _came_to(task: str, found: list[dict[str, Points]]) -> str:
@@ -159,7 +164,7 @@ def draw(study: Study, file: Path) -> None:
 def figure_of_arms(study: Study) -> Figure:
     """One line for each arm: its difference to scratch with the interval, and the linear probe of every seed."""
     last = study.last
-    names = ["all three" if arm.startswith("pre-trained on ") else arm for arm in last.others]
+    names = [_named(arm) for arm in last.others]
     figure = Figure(figsize=(9.6, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for line, arm in enumerate(last.others):
